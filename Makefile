@@ -1,0 +1,41 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+PACKAGES := api indexer infra streams
+
+.PHONY: help
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## get everything that a run needs; quick and offline once done
+	@infra/setup/bootstrap.sh
+	@$(PYTHON) -m infra.setup
+
+.PHONY: run
+run: setup ## set up and run the whole system with a sample corpus; Ctrl-C stops it
+	@exec .venv/bin/embed-search up --sample
+
+.PHONY: test
+test: setup ## set up and run all tests, on real Kafka, PostgreSQL and model
+	@$(PYTHON) -m pytest
+
+.PHONY: check
+check: setup ## style, types, import contracts and the tests that need no service
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m mypy $(PACKAGES) tests
+	@.venv/bin/lint-imports
+	@$(PYTHON) -m pytest -m "not services"
+
+.PHONY: fmt
+fmt: setup ## put the code in the one format, and mend what ruff can mend
+	@$(PYTHON) -m ruff format
+	@$(PYTHON) -m ruff check --fix
+
+.PHONY: clean
+clean: ## remove caches and builds; keeps .venv and data
+	@rm -rf dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+"""Files that survive a crash whole: written anew, synced, renamed into place; never modified where they lie.
+
+A file that another process has mapped must not shrink or change under it (SIGBUS), and a rename is durable only
+once its directory is synced.
+"""
+
+import os
+from pathlib import Path
+
+
+def write_file(path: Path, data: bytes | memoryview) -> None:
+    """Write a new file and sync its contents; the caller syncs the directory once for all its files."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` at `path` so that a reader sees the old contents or the new ones, and a crash leaves either."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    write_file(temporary, data)
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make creations, renames and removals in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What runs the system: command line, local services, set-up, evaluation."""

@@ -1,0 +1,171 @@
+"""One Kafka broker in KRaft mode, controller included, under a directory of ours, from the jars that set-up fetched."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from indexer.durable import replace_file, sync_directory
+from infra.supervisor.ports import LOOPBACK
+from infra.supervisor.service import Service, StartError
+from infra.supervisor.standalone import running
+
+_FORMAT_WITHIN = 120.0
+_REQUEST_WITHIN_MS = 4_000
+_LOG4J = Path(__file__).with_name("log4j2.properties")
+
+_MEGABYTE = 1 << 20
+_SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",  # a misspelt topic is an error, not a new topic with the wrong settings
+    # One broker: every internal topic has one replica, and few partitions so that starting is quick.
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    # A killed broker is let in again only when its old session has run out: sooner than after the usual nine seconds.
+    "broker.session.timeout.ms": "5000",
+    "broker.heartbeat.interval.ms": "1000",
+    "log.cleaner.dedupe.buffer.size": str(16 * _MEGABYTE),  # the default is a quarter of the heap it gets here
+}
+
+
+class KafkaServer:
+    """One broker and how to run it.
+
+    Loopback only and without authentication: every user of this machine can reach it.
+
+    Args:
+        directory: holds its configuration and its topics; made when missing.
+        jars: directory of the Kafka jars, see `infra.setup.artifacts`.
+        port: where clients connect.
+        controller_port: where the broker reaches its own controller.
+    """
+
+    def __init__(self, directory: Path, *, jars: Path, port: int, controller_port: int) -> None:
+        self._directory = directory.absolute()
+        self._topics = self._directory / "topics"
+        self._jars = jars
+        self._port = port
+        self._controller_port = controller_port
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` for clients."""
+        return f"{LOOPBACK}:{self._port}"
+
+    def prepare(self) -> None:
+        """Write the configuration and, once, format the storage.
+
+        Raises:
+            StartError: Java or the jars are missing, or the storage cannot be formatted.
+        """
+        if not self._jars.is_dir():
+            raise StartError(f"the Kafka jars are not in {self._jars}: run `make setup`")
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(self._configuration, self._properties(self._topics).encode())
+        if not self._topics.exists():
+            self._format()
+
+    def service(self) -> Service:
+        """How to run it; SIGTERM makes it flush and close its logs, so that the next start has nothing to recover."""
+        return Service(
+            name="kafka",
+            argv=(*self._java("-Xms128m", "-Xmx512m"), "kafka.Kafka", str(self._configuration)),
+            env=dict(os.environ) | {"LC_ALL": "C"},
+            prepare=self.prepare,
+            ready=self.ready,
+            ready_within=120.0,
+            stop_within=30.0,
+        )
+
+    async def ready(self) -> bool:
+        """Whether the broker serves clients now, see `serves_clients`."""
+        return await serves_clients(self.bootstrap)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """Run it for as long as the block, alone; gives the bootstrap address."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with running(self.service(), log=self._directory / "kafka.log"):
+            yield self.bootstrap
+
+    @property
+    def _configuration(self) -> Path:
+        return self._directory / "server.properties"
+
+    def _properties(self, topics: Path) -> str:
+        client, controller = f"PLAINTEXT://{self.bootstrap}", f"CONTROLLER://{LOOPBACK}:{self._controller_port}"
+        settings = _SETTINGS | {
+            "listeners": f"{client},{controller}",
+            "advertised.listeners": f"{client},{controller}",
+            "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{self._controller_port}",
+            "log.dirs": str(topics),
+        }
+        return "".join(f"{name}={_escape(value)}\n" for name, value in settings.items())
+
+    def _format(self) -> None:
+        """Format aside and rename: an interrupt leaves no half-formatted storage behind."""
+        unfinished = self._directory / "topics.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        configuration = self._directory / "format.properties"
+        configuration.write_text(self._properties(unfinished))
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = [*self._java("-Xmx256m"), "kafka.tools.StorageTool", "format", "--standalone"]
+        command += [f"--cluster-id={cluster}", f"--config={configuration}"]  # an id may begin with a dash
+        result = subprocess.run(  # noqa: S603 - Kafka's own tool on our own directory
+            command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_FORMAT_WITHIN
+        )
+        if result.returncode != 0:
+            raise StartError(f"cannot format Kafka's storage in {self._directory}: {result.stdout.strip()[-2000:]}")
+        configuration.unlink()
+        unfinished.rename(self._topics)
+        sync_directory(self._directory)
+
+    def _java(self, *heap: str) -> tuple[str, ...]:
+        java = shutil.which("java")
+        if java is None:
+            raise StartError("Java is missing: install a JDK 17 or newer, or set KAFKA_BOOTSTRAP_SERVERS")
+        options = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={_LOG4J}")
+        return (java, *heap, *options, "-cp", f"{self._jars}/*")
+
+
+async def serves_clients(bootstrap: str) -> bool:
+    """Whether a metadata request is answered with a controller elected and a broker that takes requests.
+
+    Raises:
+        OSError: nobody listens there.
+    """
+    host, _, port = bootstrap.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))  # the client would log each refusal as an error
+    writer.close()
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_WITHIN_MS, client_id="ready-probe")
+    try:
+        await client.bootstrap()
+        return client.cluster.controller is not None and bool(client.cluster.brokers())
+    except KafkaError:
+        return False
+    finally:
+        await client.close()
+
+
+def _escape(value: str) -> str:
+    r"""Escape a value for a Java properties file, where `\` begins an escape."""
+    return value.replace("\\", "\\\\")

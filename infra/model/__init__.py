@@ -1,0 +1,1 @@
+"""Makes the default GGUF embedding model and proves that it embeds as it should."""

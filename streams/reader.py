@@ -1,0 +1,59 @@
+"""Reads a topic from its beginning to where it ends now, without a group and without holding it in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.broker import MAX_RECORD_BYTES, REQUEST_TIMEOUT_MS
+from streams.errors import StreamUnavailable
+from streams.topics import read_offsets
+
+_POLL_MS: Final = 500
+_SILENCE_SECONDS: Final = 60.0
+
+
+async def read_topic(bootstrap_servers: str, topic: str) -> AsyncIterator[Any]:
+    """Every record (`aiokafka.ConsumerRecord` of raw bytes) that the topic holds at the time of the call.
+
+    Order is kept within each partition. Compaction may leave gaps and take records away meanwhile.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or fell silent before the end.
+    """
+    end = (await read_offsets(bootstrap_servers, topic)).end
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers.split(","),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_RECORD_BYTES + 65_536,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    )
+    try:
+        await consumer.start()
+        partitions = [TopicPartition(topic, number) for number in end]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        async for record in _until(consumer, end):
+            yield record
+    except (KafkaError, OSError) as exc:
+        raise StreamUnavailable(f"reading {topic} failed: {exc!r}") from exc
+    finally:
+        await consumer.stop()
+
+
+async def _until(consumer: AIOKafkaConsumer, end: dict[int, int]) -> AsyncIterator[Any]:
+    loop = asyncio.get_running_loop()
+    heard_at = loop.time()
+    while unread := [p for p in consumer.assignment() if await consumer.position(p) < end[p.partition]]:
+        polled = await consumer.getmany(*unread, timeout_ms=_POLL_MS, max_records=1_000)
+        if polled:
+            heard_at = loop.time()
+        elif loop.time() - heard_at > _SILENCE_SECONDS:
+            raise StreamUnavailable(f"no record came for {_SILENCE_SECONDS:.0f} s before the end of the topic")
+        for records in polled.values():
+            for record in records:
+                if record.offset < end[record.partition]:
+                    yield record

@@ -1,0 +1,145 @@
+"""Every setting there is: environment variables `EMBED_SEARCH_*`, a `.env` file, and three conventional names.
+
+A variable with our prefix that is not a setting stops the start, because a misspelt setting is otherwise silent.
+Only entry points read settings; everything else is handed what it needs.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.document import MAX_BODY_BYTES
+from streams.errors import SettingsError
+
+PREFIX: Final = "EMBED_SEARCH_"
+METHODS: Final = ("bm25", "tantivy", "native", "semantic")
+"""The search methods, each with an index of that name, in the order in which answers list them."""
+
+# Read by other entry points than the settings object: the client's target, and the cache that set-up fills.
+_PREFIXED_ELSEWHERE = frozenset({"EMBED_SEARCH_URL", "EMBED_SEARCH_CACHE_DIR"})
+
+
+def _split_names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+def _known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("must name at least one index")
+    if unknown := [name for name in names if name not in METHODS]:
+        raise ValueError(f"unknown index {unknown[0]!r}, the indexes are {', '.join(METHODS)}")
+    return tuple(name for name in METHODS if name in names)
+
+
+IndexNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names), AfterValidator(_known_methods)]
+
+
+class Settings(BaseSettings):
+    """The settings object; the variable of a field is `EMBED_SEARCH_` and its name in capitals, or what it says."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    kafka_bootstrap_servers: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
+        description="`KAFKA_BOOTSTRAP_SERVERS`: host:port[,host:port] of a Kafka cluster; unset, `up` starts its own.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("DATABASE_URL"),
+        description="`DATABASE_URL`: a PostgreSQL with pgvector; unset, `up` starts its own.",
+    )
+    model_path: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("MODEL_PATH"),
+        description="`MODEL_PATH`: a GGUF embedding model; unset, the MiniLM that set-up makes.",
+    )
+    data_dir: Path = Field(default=Path("data"), description="Where indexes, and what `up` starts, keep their data.")
+    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    port: int = Field(default=8080, ge=1, le=65_535, description="Port the API listens on.")
+    workers: int = Field(default=2, ge=1, le=64, description="API worker processes.")
+    indexes: IndexNames = Field(default=METHODS, description="Indexes to run, separated by commas.")
+    topic: str = Field(
+        default="documents",
+        pattern=r"^[a-zA-Z0-9._-]{1,200}$",
+        description="The topic that is the source of truth; its dead letters go to the same name with `.dlq`.",
+    )
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Partitions of a topic that is created. More than one spreads embedding over several semantic"
+        " indexers, and demands that every producer of a document uses the same partitioner (murmur2, Kafka's own).",
+    )
+    replication_factor: int = Field(default=1, ge=1, le=9, description="Replicas of a topic that is created.")
+    max_body_bytes: int = Field(
+        default=MAX_BODY_BYTES, ge=1, le=4 * MAX_BODY_BYTES, description="Limit of a document's body, bytes of UTF-8."
+    )
+    batch_documents: int = Field(
+        default=2_000, ge=1, le=100_000, description="An indexer commits after this many documents."
+    )
+    batch_bytes: int = Field(
+        default=33_554_432, ge=1, description="An indexer commits after this many bytes of records."
+    )
+    batch_age_ms: int = Field(
+        default=1_000, ge=1, le=60_000, description="An indexer commits when its oldest uncommitted change is this old."
+    )
+    timeout_ms: int = Field(default=1_000, ge=1, le=60_000, description="Deadline of a search that names none.")
+    embedding_threads: int = Field(
+        default_factory=lambda: max(1, min(4, os.cpu_count() or 1)), ge=1, le=64, description="Threads of an embedder."
+    )
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where records go that cannot be indexed."""
+        return f"{self.topic}.dlq"
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - values of any field, validated by pydantic
+    """Read the settings from the environment and `.env`; options given on a command line go first.
+
+    Args:
+        overrides: fields by name; None means not given.
+
+    Raises:
+        SettingsError: naming every setting that is unknown or wrong.
+    """
+    _refuse_unknown({**dotenv_values(".env"), **os.environ})
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        settings = Settings()
+        # Validated again as a whole, by field name: an option has no variable of its own.
+        return Settings.model_validate(settings.model_dump() | given, by_name=True) if given else settings
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_describe(error) for error in exc.errors())) from exc
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return f"{PREFIX}{field.upper()}"
+
+
+def _refuse_unknown(environment: Mapping[str, str | None]) -> None:
+    known = {variable(field) for field in Settings.model_fields} | _PREFIXED_ELSEWHERE
+    unknown = sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}")
+
+
+def _describe(error: Any) -> str:  # noqa: ANN401 - pydantic's error details, a mapping
+    location = str(error["loc"][0]) if error["loc"] else ""
+    name = variable(location) if location in Settings.model_fields else location
+    return f"{name}: {error['msg']}"

@@ -1,0 +1,134 @@
+"""The seam that the API searches through: one question in, ids and scores of one snapshot out.
+
+Bodies are not part of an answer: they are fetched once, after fusion, for the page that is shown.
+`BlockingSearcher` is what an engine on local files implements, safe for concurrent threads; `indexer.threaded`
+lifts it onto the event loop. What talks to a network implements `SearchBackend` itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from indexer.deadline import Deadline
+from streams.change import StoredDocument
+from streams.document import DocumentId
+from streams.watermark import Watermark
+
+TotalRelation = Literal["eq", "gte"]
+
+
+class Query(msgspec.Struct, frozen=True):
+    """What to look for, in the syntax of the method that is asked.
+
+    Attributes:
+        text: the user's query; never blank.
+        limit: how many hits to return at most, best first.
+        deadline: when to give up.
+    """
+
+    text: str
+    limit: int
+    deadline: Deadline
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """One document of an answer.
+
+    Attributes:
+        id: the document.
+        score: the backend's own score; larger is better; ties are ordered by id, ascending.
+        passage: characters of the body that matched best, as (start, end), where the backend knows.
+    """
+
+    id: DocumentId
+    score: float
+    passage: tuple[int, int] | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What one backend found in one snapshot.
+
+    Attributes:
+        hits: best first.
+        total: how many documents match, in this backend's own count.
+        watermark: how far the snapshot that answered had read.
+        total_relation: `gte` when counting was cut short.
+        detail: what the client should know about how the query was understood; usually empty.
+    """
+
+    hits: Sequence[Hit]
+    total: int
+    watermark: Watermark
+    total_relation: TotalRelation = "eq"
+    detail: str = ""
+
+
+class IndexStats(msgspec.Struct, frozen=True):
+    """The state of a live index.
+
+    Attributes:
+        generation: name of the live generation.
+        documents: how many documents it holds.
+        size_bytes: what it takes on disk.
+        watermark: how far it has read.
+    """
+
+    generation: str
+    documents: int
+    size_bytes: int
+    watermark: Watermark
+
+
+class SearchBackend(Protocol):
+    """Answers queries over the live generation of one index and follows it when it is swapped."""
+
+    async def search(self, query: Query) -> Answer:
+        """Find the best `query.limit` documents.
+
+        Raises:
+            InvalidQuery: the client must change the query.
+            DeadlineExceeded: the time ran out.
+            BackendUnavailable: the backend cannot answer now.
+        """
+        ...
+
+    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+        """The documents indexed from the newest records, newest first; the score is the record's timestamp in ms."""
+        ...
+
+    async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
+        """The stored documents of those ids that the index holds."""
+        ...
+
+    async def stats(self, deadline: Deadline) -> IndexStats:
+        """The state of the live generation; answering proves that the backend works."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files, threads and connections."""
+        ...
+
+
+class BlockingSearcher(Protocol):
+    """`SearchBackend` over one generation, for any number of threads."""
+
+    def search(self, query: Query) -> Answer:
+        """As `SearchBackend.search`."""
+        ...
+
+    def newest(self, limit: int, deadline: Deadline) -> Answer:
+        """As `SearchBackend.newest`."""
+        ...
+
+    def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
+        """As `SearchBackend.fetch`."""
+        ...
+
+    def stats(self) -> IndexStats:
+        """As `SearchBackend.stats`."""
+        ...
+
+    def close(self) -> None:
+        """As `SearchBackend.close`."""
+        ...

@@ -1,0 +1,78 @@
+"""What was read and is not committed yet, and when it must be: by count, by bytes, by age."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from indexer.feed import Record
+from streams.change import Change, Position, latest_by_id
+
+
+class BatchLimits(msgspec.Struct, frozen=True):
+    """When a batch is full.
+
+    Attributes:
+        records: number of records.
+        bytes: size of their keys and values.
+        age_seconds: time since its first record was added.
+    """
+
+    records: int
+    bytes: int
+    age_seconds: float
+
+
+class Batch:
+    """Changes in stream order, with the offsets that a commit of them stands for.
+
+    Args:
+        limits: when it is full.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(self, limits: BatchLimits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._changes: list[Change] = []
+        self._records: dict[tuple[int, int], Record] = {}
+        self._bytes = 0
+        self._started_at = 0.0
+        self.offsets: dict[int, int] = {}
+        self.timestamp_ms = 0
+
+    def add(self, record: Record, change: Change | None) -> None:
+        """Take in one record; a change of None is a record that was dead-lettered and only moves the offsets."""
+        if not self._records:
+            self._started_at = self._clock()
+        if change is not None:
+            self._changes.append(change)
+        self._records[record.partition, record.offset] = record
+        self._bytes += len(record.key or b"") + len(record.value or b"")
+        self.offsets[record.partition] = record.offset + 1
+        self.timestamp_ms = max(self.timestamp_ms, record.timestamp)
+
+    def record_at(self, position: Position) -> Record:
+        """The record of a change, as received."""
+        return self._records[position.partition, position.offset]
+
+    @property
+    def changes(self) -> list[Change]:
+        """The last change of each document, in stream order."""
+        return latest_by_id(self._changes)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self._records
+
+    @property
+    def due(self) -> bool:
+        """Whether it must be committed now."""
+        full = len(self._records) >= self._limits.records or self._bytes >= self._limits.bytes
+        return full or (not self.empty and self.seconds_left() <= 0)
+
+    def seconds_left(self) -> float:
+        """Seconds until its age alone makes it due; the whole age while it is empty."""
+        if self.empty:
+            return self._limits.age_seconds
+        return max(0.0, self._started_at + self._limits.age_seconds - self._clock())

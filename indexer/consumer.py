@@ -1,0 +1,254 @@
+"""The consumer loop: read, decode, apply, commit data with watermark, and only then tell Kafka.
+
+A run of the loop ends at its first failure and the next one starts from what the index has committed; there is no
+other recovery, so a crash and an error take the same road. What can never be indexed goes to the dead letters, and the
+watermark passes it only after that is acknowledged.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from indexer.batch import Batch, BatchLimits
+from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
+from indexer.feed import AssignmentChanged, Feed, Record
+from indexer.lineage import check_lineage, start_offsets
+from indexer.writer import IndexWriter
+from streams.change import Change, Delete, Position
+from streams.codec import decode_change
+from streams.dead_letters import DeadLetter, DeadLetterPublisher
+from streams.errors import StreamUnavailable, UndecodableRecord
+from streams.metrics import Metrics
+from streams.topics import OffsetProbe, TopicOffsets
+from streams.tracing import record_carrier
+from streams.watermark import Watermark
+
+IDLE_POLL_SECONDS: Final = 1.0
+STUCK_AFTER_SECONDS: Final = 60.0
+BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+ALL_INDEXES: Final = "*"
+
+_TRANSIENT = (WriterFailed, WriterLocked, BackendUnavailable, StreamUnavailable)
+_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class IndexerOptions(msgspec.Struct, frozen=True):
+    """What tells one indexer from another.
+
+    Attributes:
+        index: the index's name.
+        bootstrap_servers: of Kafka.
+        topic: the source of truth.
+        group: consumer group.
+        limits: when a batch is committed.
+        max_body_bytes: limit of a document's body.
+        poll_records: how many records to take from the feed at a time.
+        shared: whether several indexers split the partitions of one index among them.
+        reports_undecodable: whether this indexer dead-letters what no index can take; exactly one of all does.
+    """
+
+    index: str
+    bootstrap_servers: str
+    topic: str
+    group: str
+    limits: BatchLimits
+    max_body_bytes: int
+    poll_records: int = 500
+    shared: bool = False
+    reports_undecodable: bool = False
+
+
+class Indexer:
+    """Keeps one index up to date until it is told to stop.
+
+    Args:
+        options: what to read and how.
+        open_writer: opens the index's writer.
+        dead_letters: where bad records go.
+        metrics: counters of this process.
+        clock: monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        options: IndexerOptions,
+        open_writer: Callable[[], Awaitable[IndexWriter]],
+        *,
+        dead_letters: DeadLetterPublisher,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._open_writer = open_writer
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._clock = clock
+        self._failures = 0
+        self._log = _log.bind(index=options.index)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Index until `stop` is set; what is read and not committed then is read again next time.
+
+        Raises:
+            GenerationUnusable: the index is damaged or of another build, and must be rebuilt.
+            StreamMismatch: the topic is another one, and the index must be rebuilt.
+        """
+        while not stop.is_set():
+            try:
+                await self._run_once(stop)
+            except _TRANSIENT as exc:
+                delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+                self._failures += 1
+                self._log.warning("beginning again", reason=str(exc), seconds=delay)
+                await wait_or_stop(stop, delay)
+
+    async def _run_once(self, stop: asyncio.Event) -> None:
+        probe = OffsetProbe(self._options.bootstrap_servers, self._options.topic)
+        feed = Feed(self._options.bootstrap_servers, self._options.topic, group=self._options.group)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(probe.close)
+            stack.push_async_callback(feed.stop)
+            offsets = await probe.read()  # before the writer is opened, which is costly and useless without Kafka
+            writer = await self._open_writer()
+            stack.push_async_callback(writer.close)
+            partitions = await self._take_partitions(feed, offsets, stop=stop)
+            while not stop.is_set():
+                try:
+                    watermark = await self._seek(feed, writer, probe, partitions)
+                    self._log.info("indexing", watermark=watermark.offsets)
+                    await self._pump(_Run(feed, writer, watermark, probe), stop)
+                except AssignmentChanged:
+                    # Not a new run: to leave the group would make it change again, for everybody and for ever.
+                    partitions = await _unless_stopped(stop, feed.assignment())
+
+    async def _take_partitions(self, feed: Feed, offsets: TopicOffsets, *, stop: asyncio.Event) -> frozenset[int]:
+        if self._options.shared:
+            return await _unless_stopped(stop, feed.join())
+        partitions = frozenset(offsets.end)
+        await feed.assign(sorted(partitions))
+        return partitions
+
+    async def _seek(self, feed: Feed, writer: IndexWriter, probe: OffsetProbe, partitions: frozenset[int]) -> Watermark:
+        # Read after the assignment: the partition's previous owner may have committed until a moment ago. And the
+        # topic's range after that, so that it is never behind what an index has read.
+        watermark = await writer.watermark()
+        offsets = await probe.read()
+        check_lineage(watermark, self._options.topic, offsets)
+        starts = start_offsets(watermark, offsets)
+        feed.seek({partition: starts[partition] for partition in partitions})
+        named = msgspec.structs.replace(watermark, topic=self._options.topic, cluster=offsets.cluster)
+        return named.restricted(partitions)
+
+    async def _pump(self, run: "_Run", stop: asyncio.Event) -> None:
+        batch = Batch(self._options.limits, self._clock)
+        last_progress = self._clock()
+        while not stop.is_set():
+            wait = min(IDLE_POLL_SECONDS, batch.seconds_left())
+            records = await run.feed.poll(max_records=self._options.poll_records, timeout=wait)
+            for record in records:
+                batch.add(record, await self._decode(record))
+            if records:
+                last_progress = self._clock()
+            elif self._clock() - last_progress > STUCK_AFTER_SECONDS:
+                await _check_not_stuck(run)
+                last_progress = self._clock()
+            if batch.due:
+                await self._commit(run, batch)
+                batch = Batch(self._options.limits, self._clock)
+        if not batch.empty:
+            await self._commit(run, batch)
+
+    async def _decode(self, record: Record) -> Change | None:
+        position = Position(record.partition, record.offset, record.timestamp)
+        try:
+            return decode_change(record.key, record.value, position, max_body_bytes=self._options.max_body_bytes)
+        except UndecodableRecord as exc:
+            if self._options.reports_undecodable:
+                await self._dead_letter(record, index=ALL_INDEXES, kind=exc.kind, detail=exc.detail)
+            return None
+
+    async def _commit(self, run: "_Run", batch: Batch) -> None:
+        changes = batch.changes
+        rejections = await run.writer.apply(changes)
+        for rejection in rejections:
+            record = batch.record_at(rejection.change.position)
+            await self._dead_letter(record, index=self._options.index, kind=rejection.kind, detail=rejection.detail)
+        watermark = run.watermark.advanced(batch.offsets, timestamp_ms=batch.timestamp_ms)
+        await run.writer.commit(watermark)
+        run.watermark = watermark
+        self._failures = 0
+        self._count(changes, len(rejections))
+        await run.feed.commit(batch.offsets)
+
+    async def _dead_letter(self, record: Record, *, index: str, kind: str, detail: str) -> None:
+        trace = {name: value for name, value in record_carrier(record.headers).items() if name in _TRACE_HEADERS}
+        letter = DeadLetter(
+            key=record.key,
+            value=record.value,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            index=index,
+            error_class=kind,
+            message=detail,
+            trace=trace,
+        )
+        await self._dead_letters.publish(letter)
+        self._metrics.dead_lettered(index, kind)
+        self._log.warning("dead letter", error=kind, partition=record.partition, offset=record.offset)
+
+    def _count(self, changes: Sequence[Change], rejected: int) -> None:
+        deletes = sum(isinstance(change, Delete) for change in changes)
+        self._metrics.indexed(self._options.index, "upsert", len(changes) - deletes)
+        self._metrics.indexed(self._options.index, "delete", deletes)
+        self._metrics.indexed(self._options.index, "rejected", rejected)
+        self._metrics.indexed(self._options.index, "commit")
+
+
+class _Run:
+    """What one run of the loop holds open."""
+
+    def __init__(self, feed: Feed, writer: IndexWriter, watermark: Watermark, probe: OffsetProbe) -> None:
+        self.feed = feed
+        self.writer = writer
+        self.watermark = watermark
+        self.probe = probe
+
+
+async def _check_not_stuck(run: _Run) -> None:
+    """A consumer can fall silent for ever after a broker restart (aiokafka issue 1154), with records waiting."""
+    offsets = await run.probe.read()
+    positions = await run.feed.positions()
+    waiting = [p for p, position in positions.items() if offsets.end.get(p, 0) > position]
+    if waiting:
+        raise StreamUnavailable(
+            f"no record came for {STUCK_AFTER_SECONDS:.0f} s, though partitions {waiting} have more"
+        )
+
+
+async def _unless_stopped(stop: asyncio.Event, share: Coroutine[Any, Any, frozenset[int]]) -> frozenset[int]:
+    """Wait for a share of the partitions, which a group may take a minute to give; none once `stop` is set."""
+    waiting, stopping = asyncio.create_task(share), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else frozenset()
+    finally:
+        stopping.cancel()
+        waiting.cancel()
+        await asyncio.gather(waiting, stopping, return_exceptions=True)
+
+
+async def wait_or_stop(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

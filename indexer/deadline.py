@@ -1,0 +1,40 @@
+"""A point in time by which work must be done, handed down instead of a duration so that nobody adds time."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from indexer.errors import DeadlineExceeded
+
+Clock = Callable[[], float]
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """A deadline on a monotonic clock.
+
+    Attributes:
+        expires_at: reading of the clock, in seconds, at which the time is up.
+        clock: the monotonic clock.
+    """
+
+    expires_at: float
+    clock: Clock = time.monotonic
+
+    @classmethod
+    def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
+        """The deadline `seconds` from now."""
+        return cls(clock() + seconds, clock)
+
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.expires_at - self.clock())
+
+    def check(self) -> None:
+        """Stop work that is too late.
+
+        Raises:
+            DeadlineExceeded: the time is up.
+        """
+        if self.clock() >= self.expires_at:
+            raise DeadlineExceeded("the deadline passed")

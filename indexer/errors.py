@@ -1,0 +1,45 @@
+"""Errors of the indexes, named by what the caller must do about them.
+
+IndexFault
+├── WriterFailed         drop the writer, open a new one, seek to its watermark and replay
+│   └── WatermarkConflict  the same, because another writer was there first
+├── WriterLocked         another process writes this generation: wait, or stop it
+├── GenerationUnusable   the files or tables are damaged or of another format: rebuild the index
+├── BackendUnavailable   the backend cannot answer now: answer without it
+├── DeadlineExceeded     the time ran out inside the backend
+└── InvalidQuery         the client must change the query
+"""
+
+from streams.errors import EmbedSearchError
+
+
+class IndexFault(EmbedSearchError):
+    """Whatever an index raises on purpose."""
+
+
+class WriterFailed(IndexFault):
+    """A writer is in an unknown state and must not be used again."""
+
+
+class WatermarkConflict(WriterFailed):
+    """The stored watermark is not the one this writer last saw: another writer committed."""
+
+
+class WriterLocked(IndexFault):
+    """Another process holds the writer lock of this generation."""
+
+
+class GenerationUnusable(IndexFault):
+    """A generation is damaged, or of a format this version cannot read."""
+
+
+class BackendUnavailable(IndexFault):
+    """A backend cannot answer at present."""
+
+
+class DeadlineExceeded(IndexFault):
+    """The work was stopped because its time ran out."""
+
+
+class InvalidQuery(IndexFault):
+    """The query cannot be run by this backend, however often it is tried."""

@@ -1,0 +1,496 @@
+"""The consumer loop between a real broker and an index that is stricter than any real one."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import NewTopic
+
+from indexer import feed
+from indexer.batch import BatchLimits
+from indexer.consumer import Indexer, IndexerOptions
+from indexer.errors import GenerationUnusable, WriterLocked
+from indexer.writer import IndexWriter
+from infra.kafka.server import KafkaServer
+from infra.setup.artifacts import Artifacts
+from infra.supervisor.ports import free_port
+from streams.change import Upsert
+from streams.codec import encode_document
+from streams.dead_letters import DeadLetter, DeadLetterPublisher
+from streams.document import Document, DocumentId
+from streams.errors import StreamMismatch, StreamUnavailable
+from streams.metrics import Metrics
+from streams.publisher import RecordProducer
+from streams.topics import ensure_topics, read_offsets
+from streams.tracing import record_carrier
+from streams.watermark import Watermark
+from tests.indexer.fake_index import PATIENCE, FakeIndex, Fault
+from tests.streams.kafka import admin, committed, make_topics, nothing_unclosed, produce, records_of
+
+AT_ONCE = BatchLimits(records=50, bytes=1_000_000, age_seconds=0.1)
+NEVER = BatchLimits(records=10**6, bytes=10**9, age_seconds=3_600)
+
+
+@pytest.fixture(autouse=True)
+def closed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No client is left open."""
+    with nothing_unclosed(caplog):
+        yield
+
+
+class Log:
+    """What the indexer says, as it says it."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._changed = asyncio.Condition()
+
+    def __call__(self, _logger: object, _method: str, event: Any) -> Any:
+        """Note an event, as a processor of structlog."""
+        self.events.append(dict(event))
+        with contextlib.suppress(RuntimeError):  # outside the loop nobody waits
+            asyncio.get_running_loop().create_task(self._notify())
+        raise structlog.DropEvent
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """Wait until something was said, and give all of it."""
+        async with asyncio.timeout(PATIENCE), self._changed:
+            await self._changed.wait_for(lambda: any(said["event"] == event for said in self.events))
+        return next(said for said in self.events if said["event"] == event)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """The log of this test."""
+    heard = Log()
+    before = structlog.get_config()
+    structlog.configure(processors=[heard], cache_logger_on_first_use=False)
+    yield heard
+    structlog.configure(**before)
+
+
+class Letters(DeadLetterPublisher):
+    """Real dead letters, that a test can wait for."""
+
+    def __init__(self, producer: RecordProducer, topic: str) -> None:
+        super().__init__(producer, topic)
+        self.written: asyncio.Queue[DeadLetter] = asyncio.Queue()
+
+    async def publish(self, letter: DeadLetter) -> None:
+        """Write it, and say so."""
+        await super().publish(letter)
+        await self.written.put(letter)
+
+
+class Bench:
+    """A topic, an index, and the means to run indexers between them."""
+
+    def __init__(self, bootstrap: str, topic: str, *, partitions: int, shared: bool = False) -> None:
+        self.bootstrap = bootstrap
+        self.topic = topic
+        self.partitions = partitions
+        self.index = FakeIndex(shared=shared)
+        self.producer = RecordProducer(bootstrap, client_id="test")
+        self.letters = Letters(self.producer, f"{topic}.dlq")
+        self.options = IndexerOptions(
+            index="fake",
+            bootstrap_servers=bootstrap,
+            topic=topic,
+            group=f"group-{uuid.uuid4().hex}",
+            limits=AT_ONCE,
+            max_body_bytes=10_000,
+            poll_records=20,
+            shared=shared,
+            reports_undecodable=True,
+        )
+
+    def set(self, **options: Any) -> None:
+        """Change options of the indexers that are started from now on."""
+        self.options = msgspec.structs.replace(self.options, **options)
+
+    def indexer(self, open_writer: Callable[[], Any] | None = None) -> Indexer:
+        """An indexer that nobody runs yet."""
+        return Indexer(self.options, open_writer or self.index.open, dead_letters=self.letters, metrics=Metrics())
+
+    @asynccontextmanager
+    async def indexing(self) -> AsyncIterator[asyncio.Event]:
+        """Run an indexer; the event stops it, and the end of the block does."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.indexer().run(stop))
+        try:
+            yield stop
+        finally:
+            stop.set()
+            await asyncio.wait_for(running, PATIENCE)
+
+    async def publish(self, names: Sequence[str], body: str = "text") -> None:
+        """Publish documents as any program could."""
+        documents = [Document(id=DocumentId(name), body=body) for name in names]
+        await produce(self.bootstrap, self.topic, [(d.id.encode(), encode_document(d)) for d in documents])
+
+    async def index_everything(self) -> None:
+        """Wait until the index has read all there is now."""
+        end = (await read_offsets(self.bootstrap, self.topic)).end
+        await self.index.until(lambda: all(self.index.watermark.offsets.get(p, 0) >= end[p] for p in end))
+
+    async def dead(self) -> list[Any]:
+        """The records of the dead-letter topic."""
+        return await records_of(self.bootstrap, f"{self.topic}.dlq")
+
+    async def committed(self) -> dict[int, int]:
+        """What Kafka was told."""
+        return await committed(self.bootstrap, self.topic, self.options.group, partitions=self.partitions)
+
+
+@pytest.fixture
+async def bench(kafka_bootstrap: str) -> AsyncIterator[Bench]:
+    """One index that reads all partitions."""
+    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap, partitions=3), partitions=3)
+    yield made
+    await made.producer.close()
+
+
+@pytest.fixture
+async def single(kafka_bootstrap: str) -> AsyncIterator[Bench]:
+    """The same with one partition, where order is total."""
+    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap), partitions=1)
+    yield made
+    await made.producer.close()
+
+
+@pytest.fixture
+async def team(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """One index that several indexers share."""
+    monkeypatch.setattr(feed, "_HEARTBEAT_MS", 300)  # a member learns of a rebalance by its heartbeat
+    topic = await make_topics(kafka_bootstrap, partitions=3)
+    made = Bench(kafka_bootstrap, topic, partitions=3, shared=True)
+    yield made
+    await made.producer.close()
+
+
+async def test_the_index_becomes_the_compacted_view(bench: Bench) -> None:
+    """Updates replace, tombstones delete, and the watermark is the end of every partition; then Kafka is told."""
+    await bench.publish([f"d{number}" for number in range(300)])
+    async with bench.indexing():
+        await bench.index_everything()
+        await bench.publish([f"d{number}" for number in range(100)], "newer")
+        await produce(bench.bootstrap, bench.topic, [(b"d%d" % number, None) for number in range(50, 300)])
+        await bench.index_everything()
+    assert bench.index.documents == {f"d{number}": "newer" for number in range(50)}
+    end = (await read_offsets(bench.bootstrap, bench.topic)).end
+    assert bench.index.watermark.offsets == end == await bench.committed()
+    assert bench.index.watermark.topic == bench.topic
+    assert bench.index.watermark.timestamp_ms > 1_700_000_000_000
+
+
+async def test_a_batch_is_committed_by_count(single: Bench) -> None:
+    """As soon as it is full, whole polls at a time; the rest waits."""
+    single.set(limits=msgspec.structs.replace(NEVER, records=100))
+    await single.publish([f"d{number}" for number in range(250)])
+    async with single.indexing():
+        await single.index.until(lambda: len(single.index.documents) >= 200)
+        assert [len(changes) for changes in single.index.commits] == [100, 100]
+
+
+async def test_a_batch_is_committed_by_bytes(single: Bench) -> None:
+    """Large documents come in small batches."""
+    single.set(limits=msgspec.structs.replace(NEVER, bytes=50_000), poll_records=1)
+    await single.publish([f"d{number}" for number in range(12)], "x" * 10_000)
+    async with single.indexing():
+        await single.index.until(lambda: len(single.index.documents) == 10)
+        assert [len(changes) for changes in single.index.commits] == [5, 5]
+
+
+async def test_a_batch_is_committed_by_age(single: Bench) -> None:
+    """A trickle is searchable soon, too."""
+    single.set(limits=msgspec.structs.replace(NEVER, age_seconds=0.3))
+    async with single.indexing():
+        for number in range(3):
+            await single.publish([f"d{number}"])
+            await single.index.until(lambda last=number: f"d{last}" in single.index.documents)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+
+
+async def test_one_change_a_document_reaches_the_index(single: Bench) -> None:
+    """Of many versions in one batch, the last; the fake asserts it."""
+    single.set(limits=msgspec.structs.replace(NEVER, records=40))
+    for version in range(20):
+        await single.publish(["a", "b"], f"version {version}")
+    async with single.indexing():
+        await single.index.until(lambda: len(single.index.documents) == 2)
+    assert single.index.documents == {"a": "version 19", "b": "version 19"}
+    assert [len(changes) for changes in single.index.commits] == [2]
+
+
+BAD: list[tuple[bytes | None, bytes | None, str]] = [
+    (b"a", b"not json", "not-json"),
+    (b"b", b"\xff\xfe\0", "not-json"),
+    (b"c", b"[" * 20_000, "not-json"),
+    (b"d", b'{"body":"\\ud800"}', "not-json"),
+    (b"e", b'{"body":5}', "invalid-document"),
+    (b"f", b'{"body":""}', "invalid-document"),
+    (b"g", b'{"body":"' + b"x" * 10_001 + b'"}', "invalid-document"),
+    (b"h", b'{"body":"x","tags":[' + b",".join([b'"t"'] * 10_000) + b"]}", "invalid-document"),
+    (b"i", b'{"body":"x","id":"j"}', "key-mismatch"),
+    (b"\xff", b'{"body":"x"}', "invalid-key"),
+    (b"", None, "invalid-key"),
+    (b"k", b"x" * 1_500_000, "too-large"),
+]
+
+
+async def test_bad_records_are_dead_lettered_and_the_stream_goes_on(single: Bench) -> None:
+    """Each once, byte for byte, with its reason and its trace; the good ones around them are indexed."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for number, (key, value, _) in enumerate(BAD):
+        await single.publish([f"good{number}"])
+        await produce(
+            single.bootstrap, single.topic, [(key, value)], headers=[("traceparent", trace.encode()), ("odd", b"\xff")]
+        )
+    await single.publish(["last"])
+    async with single.indexing():
+        await single.index_everything()
+    assert single.index.documents.keys() == {"last", *(f"good{number}" for number in range(len(BAD)))}
+    letters = await single.dead()
+    assert [(letter.key, letter.value) for letter in letters] == [(key, value) for key, value, _ in BAD]
+    headers = [record_carrier(letter.headers) for letter in letters]
+    assert [header["error-class"] for header in headers] == [kind for *_, kind in BAD]
+    assert [int(header["source-offset"]) for header in headers] == list(range(1, 2 * len(BAD), 2))
+    assert {header["index"] for header in headers} == {"*"}
+    assert {header["source-topic"] for header in headers} == {single.topic}
+    assert {header["traceparent"] for header in headers} == {trace}
+
+
+async def test_only_one_indexer_reports_what_no_index_can_take(single: Bench) -> None:
+    """The others pass it in silence, and their watermark too."""
+    single.set(reports_undecodable=False)
+    await produce(single.bootstrap, single.topic, [(b"a", b"not json")])
+    async with single.indexing():
+        await single.index_everything()
+    assert await single.dead() == []
+    assert single.index.watermark.offsets == {0: 1}
+
+
+async def test_what_this_index_cannot_take_is_dead_lettered_under_its_name(single: Bench) -> None:
+    """As received, with the index's own reason; whoever else can take it does."""
+    single.index.refused = lambda change: change.id.startswith("odd")
+    await single.publish(["a", "odd1", "b", "odd2"])
+    async with single.indexing():
+        await single.index_everything()
+    assert single.index.documents.keys() == {"a", "b"}
+    records = await records_of(single.bootstrap, single.topic)
+    letters = await single.dead()
+    assert [(letter.key, letter.value) for letter in letters] == [(r.key, r.value) for r in (records[1], records[3])]
+    headers = [record_carrier(letter.headers) for letter in letters]
+    assert [(h["index"], h["error-class"], h["error-message"]) for h in headers] == [
+        ("fake", "too-odd", "the fake says so")
+    ] * 2
+
+
+@pytest.mark.parametrize("step", ["apply", "commit", "after-commit"])
+async def test_a_writer_that_fails_is_opened_anew(single: Bench, step: Fault) -> None:
+    """Reading goes on from what is committed: nothing lost, and, as the fake asserts, nothing twice."""
+    single.set(limits=msgspec.structs.replace(AT_ONCE, records=20))
+    single.index.faults = [(1, step), (2, step), (4, step)]
+    await single.publish([f"d{number}" for number in range(200)])
+    async with single.indexing():
+        await single.index_everything()
+    assert len(single.index.documents) == 200
+    assert len(single.index.writers) == 4
+    indexed = [change.position.offset for changes in single.index.commits for change in changes]
+    assert indexed == list(range(200))
+
+
+async def test_a_writer_that_cannot_be_opened_yet_is_awaited(single: Bench, log: Log) -> None:
+    """Another process holds the lock: wait, say so, try again."""
+    await single.publish(["a"])
+    attempts = 0
+
+    async def open_writer() -> IndexWriter:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise WriterLocked("somebody else writes")
+        return await single.index.open()
+
+    stop = asyncio.Event()
+    running = asyncio.create_task(single.indexer(open_writer).run(stop))
+    assert (await log.until("beginning again"))["reason"] == "somebody else writes"
+    await single.index_everything()
+    stop.set()
+    await running
+    assert single.index.documents.keys() == {"a"}
+
+
+async def test_kafka_is_never_ahead_of_the_index(bench: Bench) -> None:
+    """Whenever somebody looks, what Kafka was told is in the index, through failures too."""
+    bench.set(limits=msgspec.structs.replace(AT_ONCE, records=20))
+    bench.index.faults = [(3, "commit"), (6, "apply"), (9, "after-commit")]
+    await bench.publish([f"d{number}" for number in range(600)])
+    looks = 0
+    async with (
+        AIOKafkaConsumer(
+            bootstrap_servers=bench.bootstrap, group_id=bench.options.group, enable_auto_commit=False
+        ) as dashboard,
+        bench.indexing(),
+    ):
+        indexed = asyncio.create_task(bench.index_everything())
+        while not indexed.done():
+            for partition in range(3):
+                told = await dashboard.committed(TopicPartition(bench.topic, partition))
+                assert (told or 0) <= bench.index.watermark.offsets.get(partition, 0)
+                looks += 1
+        await indexed
+    assert looks > 20
+    assert len(bench.index.documents) == 600
+
+
+async def test_what_kafka_was_told_is_not_believed(single: Bench) -> None:
+    """An index that was restored from a backup reads again what it lost, whatever a dashboard shows."""
+    await single.publish([f"d{number}" for number in range(10)])
+    async with single.indexing():
+        await single.index_everything()
+    assert await single.committed() == {0: 10}
+    single.index.documents.clear()
+    single.index.watermark = Watermark()
+    async with single.indexing():
+        await single.index_everything()
+    assert len(single.index.documents) == 10
+
+
+async def test_stopping_commits_what_was_read(single: Bench) -> None:
+    """Nothing is read twice for a polite stop."""
+    single.set(limits=NEVER)
+    await single.publish([f"d{number}" for number in range(30)])
+    await produce(single.bootstrap, single.topic, [(b"end", b"not json")])
+    async with single.indexing() as stop:
+        await asyncio.wait_for(single.letters.written.get(), PATIENCE)
+        assert single.index.commits == []
+        stop.set()
+    assert [len(changes) for changes in single.index.commits] == [30]
+    assert await single.committed() == single.index.watermark.offsets == {0: 31}
+
+
+async def test_an_indexer_that_is_cancelled_closes_everything(single: Bench) -> None:
+    """At any time; what was not committed is read again."""
+    single.set(limits=NEVER)
+    await single.publish(["a"])
+    await produce(single.bootstrap, single.topic, [(b"end", b"not json")])
+    running = asyncio.create_task(single.indexer().run(asyncio.Event()))
+    await asyncio.wait_for(single.letters.written.get(), PATIENCE)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [writer.closed for writer in single.index.writers] == [True]
+    assert single.index.watermark.offsets == {}
+
+
+async def test_a_topic_that_was_made_anew_is_noticed(single: Bench) -> None:
+    """Going on at the old offset would skip what the new topic holds."""
+    await single.publish(["a", "b", "c"])
+    async with single.indexing():
+        await single.index_everything()
+    async with admin(single.bootstrap) as client:
+        await client.delete_topics([single.topic])
+        anew = NewTopic(single.topic, 1, 1, topic_configs={"cleanup.policy": "compact"})
+        async with asyncio.timeout(PATIENCE):  # a deletion takes the broker a moment
+            while (await client.create_topics([anew])).topic_errors[0][1] != 0:
+                pass
+    await single.publish(["d"])
+    with pytest.raises(StreamMismatch, match="up to 3, but the topic ends at 1"):
+        await asyncio.wait_for(single.indexer().run(asyncio.Event()), PATIENCE)
+    assert all(writer.closed for writer in single.index.writers)
+
+
+async def test_another_cluster_is_noticed(single: Bench) -> None:
+    """Offsets of one cluster mean nothing in another, even where they fit."""
+    single.index.watermark = Watermark(topic=single.topic, cluster="another", offsets={0: 0})
+    with pytest.raises(StreamMismatch, match="from the Kafka cluster another"):
+        await asyncio.wait_for(single.indexer().run(asyncio.Event()), PATIENCE)
+
+
+async def test_an_index_that_must_be_rebuilt_stops_the_indexer(single: Bench) -> None:
+    """Trying again would not mend it."""
+
+    async def open_writer() -> IndexWriter:
+        raise GenerationUnusable("damaged")
+
+    with pytest.raises(GenerationUnusable):
+        await asyncio.wait_for(single.indexer(open_writer).run(asyncio.Event()), PATIENCE)
+
+
+async def test_a_dead_letter_that_cannot_be_written_holds_the_stream(single: Bench, log: Log) -> None:
+    """The watermark must not pass a record that is in no index and in no dead letter; later it is written once."""
+    await single.publish(["a"])
+    await produce(single.bootstrap, single.topic, [(b"b", b"not json")])
+    healthy = single.letters
+
+    class Deaf(Letters):
+        async def publish(self, letter: DeadLetter) -> None:
+            if not any(said["event"] == "beginning again" for said in log.events):
+                raise StreamUnavailable("nobody takes dead letters")
+            assert single.index.watermark.offsets.get(0, 0) <= letter.offset
+            await healthy.publish(letter)
+
+    single.letters = Deaf(single.producer, f"{single.topic}.dlq")
+    async with single.indexing():
+        await single.index_everything()
+    assert [letter.key for letter in await single.dead()] == [b"b"]
+    assert single.index.documents.keys() == {"a"}
+
+
+async def test_indexers_that_share_an_index_split_the_partitions(team: Bench) -> None:
+    """When one leaves, the other goes on from the watermark that it left; the fake sees every offset once."""
+    await team.publish([f"first{number}" for number in range(300)])
+    async with team.indexing():
+        await team.index.until(lambda: bool(team.index.commits))
+        async with team.indexing():
+            claims: list[frozenset[int]] = []
+            async with asyncio.timeout(PATIENCE):
+                while len(claims) != 2 or sorted(itertools.chain(*claims)) != [0, 1, 2]:
+                    team.index.claims.clear()
+                    await team.publish([f"both{number}" for number in range(60)])
+                    await team.index_everything()
+                    claims = team.index.open_claims()
+        await team.publish([f"after{number}" for number in range(300)])
+        await team.index_everything()
+    assert len(team.index.documents) == 660
+    positions = [(c.position.partition, c.position.offset) for changes in team.index.commits for c in changes]
+    assert len(positions) == len(set(positions))
+    assert all(isinstance(change, Upsert) for changes in team.index.commits for change in changes)
+    assert await team.committed() == team.index.watermark.offsets
+
+
+async def test_a_broker_that_comes_later_is_awaited(tmp_path: Path, artifacts: Artifacts, log: Log) -> None:
+    """The indexer says that it waits, and needs nobody when the broker is there."""
+    server = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
+    bench = Bench(server.bootstrap, "documents", partitions=1)
+    stop = asyncio.Event()
+    started = time.monotonic()
+    running = asyncio.create_task(bench.indexer().run(stop))
+    waiting = await log.until("beginning again")
+    assert f"Kafka at {server.bootstrap} does not answer" in waiting["reason"]
+    assert time.monotonic() - started < 15
+    assert bench.index.writers == []
+    with server.running():
+        await ensure_topics(
+            server.bootstrap, bench.topic, dead_letter_topic="documents.dlq", partitions=1, replication_factor=1
+        )
+        await bench.publish(["a"])
+        await bench.index_everything()
+        stop.set()
+        await asyncio.wait_for(running, PATIENCE)
+    await bench.producer.close()
+    assert bench.index.documents.keys() == {"a"}

@@ -1,0 +1,161 @@
+"""The analyzers: words, identifiers and CJK text to terms, each with the characters it came from.
+
+A term is made of a run of letters, digits, underscores and marks (see `indexer.analysis.runs`):
+
+1. An identifier of several parts gives itself whole, and each part: `getHTTPResponse_code2` gives
+   `gethttpresponse_code2`, `get`, `http`, `response`, `code`, `2`.
+2. CJK text gives overlapping pairs of characters (as Lucene's CJKBigramFilter does), a single character itself.
+3. Spelling is folded: NFKC, case folding (Unicode 3.13, D145 and UAX 15), and the accents of Latin, Greek and Cyrillic
+   letters are dropped; vowel signs of other scripts are letters to their readers and stay.
+4. `english` leaves out stop words and stems words by Snowball's English stemmer (Porter 2); `plain` does neither.
+   Whole identifiers are stemmed too, so that `openBreaker` is found when it is written in lower case.
+
+Runs beyond `MAX_RUN_CHARACTERS` are data, not language, and give no term, unless they are CJK.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from itertools import chain
+from threading import Lock
+from typing import Final, NamedTuple, TypeVar
+
+import Stemmer
+
+from indexer.analysis.runs import parts, run_pattern, scripts
+from indexer.analysis.stop_words import ENGLISH
+from streams.errors import SettingsError
+
+ANALYZERS: Final = ("english", "plain")
+
+MAX_RUN_CHARACTERS: Final = 256
+
+_REMEMBERED_RUNS: Final = 65_536
+_REMEMBERED_CHARACTERS: Final = 64
+
+V = TypeVar("V")
+
+Expansion = tuple[tuple[str, int, int], ...]
+
+
+class Token(NamedTuple):
+    """A term and the characters of the text that gave it, as text[start:end]."""
+
+    term: str
+    start: int
+    end: int
+
+
+class Analyzer:
+    """Turns text into terms; safe for any number of threads. Get one by name from `get_analyzer`.
+
+    Args:
+        name: of the analyzer, as generations keep it.
+        word: makes the term of one folded word; an empty string for a word that gives none.
+    """
+
+    def __init__(self, name: str, word: Callable[[str], str]) -> None:
+        self.name = name
+        self._word = word
+        self._expansions = _Memo(self._expand)
+        self._terms = _Memo(self._terms_of)
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a text, in order, repeated as often as they occur."""
+        runs: list[str] = run_pattern(text).findall(text)
+        return list(chain.from_iterable(map(self._terms.__getitem__, runs)))
+
+    def tokens(self, text: str) -> Iterator[Token]:
+        """The terms of a text with their places, ordered by start; an identifier comes before its parts."""
+        for match in run_pattern(text).finditer(text):
+            start = match.start()
+            for term, first, last in self._expansions[match[0]]:
+                yield Token(term, start + first, start + last)
+
+    def _terms_of(self, run: str) -> tuple[str, ...]:
+        if run.isascii() and run.isalpha() and run.islower():  # most of all text, and one part
+            term = self._word(run) if len(run) <= MAX_RUN_CHARACTERS else ""
+            return (term,) if term else ()
+        return tuple(term for term, _, _ in self._expand(run))
+
+    def _expand(self, run: str) -> Expansion:
+        if run.isascii():
+            return tuple(self._word_terms(run, 0))
+        found: list[tuple[str, int, int]] = []
+        for start, end, cjk in scripts(run):
+            piece = run[start:end]
+            found.extend(_pairs(piece, start) if cjk else self._word_terms(piece, start))
+        return tuple(found)
+
+    def _word_terms(self, run: str, start: int) -> Iterator[tuple[str, int, int]]:
+        if len(run) > MAX_RUN_CHARACTERS:
+            return
+        places = parts(run)
+        if len(places) != 1 and (whole := self._word(fold(run).strip("_"))):
+            yield whole, start, start + len(run)
+        for first, last in places:
+            if term := self._word(fold(run[first:last])):
+                yield term, start + first, start + last
+
+
+class _Memo(dict[str, V]):
+    """Remembers what short runs gave; text repeats itself. Full, it starts anew: the frequent comes back at once."""
+
+    def __init__(self, compute: Callable[[str], V]) -> None:
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, run: str) -> V:
+        value = self._compute(run)
+        if len(run) <= _REMEMBERED_CHARACTERS:
+            if len(self) >= _REMEMBERED_RUNS:
+                self.clear()
+            self[run] = value
+        return value
+
+
+def get_analyzer(name: str) -> Analyzer:
+    """The analyzer of that name, with an empty cache of its own.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if name == "english":
+        return Analyzer(name, _english())
+    if name == "plain":
+        return Analyzer(name, str)
+    raise SettingsError(f"analyzer: must be one of {', '.join(ANALYZERS)}, got {name!r}")
+
+
+def fold(word: str) -> str:
+    """One spelling for all that differ in case, accents or compatibility forms only."""
+    if word.isascii():
+        return word.lower()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+    bare = "".join(c for c in unicodedata.normalize("NFD", folded) if not _is_accent(c))
+    return unicodedata.normalize("NFC", bare)
+
+
+def _is_accent(character: str) -> bool:
+    """Whether it is one of the combining diacritical marks, which Latin, Greek and Cyrillic letters take."""
+    return "\u0300" <= character <= "\u036f" or "\u1ab0" <= character <= "\u1aff" or "\u1dc0" <= character <= "\u1dff"
+
+
+def _pairs(run: str, start: int) -> Iterator[tuple[str, int, int]]:
+    if len(run) == 1:
+        yield fold(run), start, start + 1
+    for place in range(len(run) - 1):
+        yield fold(run[place : place + 2]), start + place, start + place + 2
+
+
+def _english() -> Callable[[str], str]:
+    stemmer = Stemmer.Stemmer("english", 0)
+    lock = Lock()  # a Snowball stemmer keeps the word that it works on
+
+    def stem(word: str) -> str:
+        if word in ENGLISH:
+            return ""
+        with lock:
+            stemmed: str = stemmer.stemWord(word)
+        return stemmed
+
+    return stem

@@ -1,0 +1,140 @@
+"""What a native segment holds beside the documents: their raw text, and which trigrams it has when case is folded.
+
+    posting.*       see `indexer.segment.postings`; key: a trigram of the folded text; one column, the ordinal
+    native.text     searchable text of each document in UTF-8, one after another            uint8
+    native.starts   where each begins, and the end of the last                              uint64, documents + 1
+    native.titles   bytes of the title that the text begins with; 0 when there is none      uint32
+
+The searchable text is the title, a newline and the body, or the body alone when there is no title.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import GenerationUnusable
+from indexer.generation import GenerationSettings
+from indexer.native.folding import fold_text
+from indexer.native.plan import TRIGRAM_BYTES
+from indexer.segment import (
+    PostingChunk,
+    PostingLists,
+    Segment,
+    SegmentFile,
+    SegmentFileBuilder,
+    merge_chunks,
+    merged_ordinals,
+    write_postings,
+)
+from streams.document import Document
+
+INDEX: Final = "native"
+
+FORMAT_VERSION: Final = 1
+"""Of a native generation: segment files, manifest and case folding.
+
+1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
+"""
+
+_COLUMNS: Final = 1
+
+
+def generation_settings() -> GenerationSettings:
+    """What a native generation is built with."""
+    return GenerationSettings(INDEX, FORMAT_VERSION)
+
+
+def searchable_text(document: Document) -> str:
+    """The text of a document that patterns are matched against."""
+    return f"{document.title}\n{document.body}" if document.title else document.body
+
+
+class NativeContents(msgspec.Struct, frozen=True):
+    """The native sections of a segment.
+
+    Attributes:
+        postings: by trigram.
+        text: all documents' text.
+        starts: byte where each document's text begins, shape (documents + 1,), uint64.
+        titles: bytes of each title, shape (documents,), uint32.
+    """
+
+    postings: PostingLists
+    text: memoryview
+    starts: npt.NDArray[np.uint64]
+    titles: npt.NDArray[np.uint32]
+
+    def text_of(self, ordinal: int) -> memoryview:
+        """A document's text in UTF-8, not copied."""
+        return self.text[int(self.starts[ordinal]) : int(self.starts[ordinal + 1])]
+
+
+class NativeEngine:
+    """`SegmentEngine` of the native method."""
+
+    def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
+        """As `SegmentEngine.build`."""
+        lengths = np.empty(len(documents), np.int64)
+        with builder.section("native.text", np.uint8) as section:
+            for ordinal, document in enumerate(documents):
+                data = searchable_text(document).encode()
+                lengths[ordinal] = len(data)
+                section.write(data)
+        _add_starts(builder, lengths)
+        builder.add("native.titles", np.array([len(each.title.encode()) for each in documents], np.uint32))
+        write_postings(builder, [_trigram_postings(documents)], columns=_COLUMNS)
+
+    def open(self, file: SegmentFile) -> NativeContents:
+        """As `SegmentEngine.open`."""
+        contents = NativeContents(
+            PostingLists(file),
+            file.memory("native.text"),
+            file.array("native.starts", np.uint64),
+            file.array("native.titles", np.uint32),
+        )
+        documents_fit = len(contents.starts) == len(contents.titles) + 1
+        if not documents_fit or int(contents.starts[-1]) != len(contents.text):
+            raise GenerationUnusable(f"{file.path}: native sections that do not fit each other")
+        return contents
+
+    def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[NativeContents]]) -> None:
+        """As `SegmentEngine.merge`."""
+        with builder.section("native.text", np.uint8) as section:
+            for source in sources:
+                for ordinal in np.flatnonzero(source.kept).tolist():
+                    section.write(bytes(source.contents.text_of(ordinal)))
+        lengths = [np.diff(source.contents.starts.astype(np.int64))[source.kept] for source in sources]
+        _add_starts(builder, np.concatenate(lengths))
+        builder.add("native.titles", np.concatenate([source.contents.titles[source.kept] for source in sources]))
+        lists = [source.contents.postings for source in sources]
+        chunks = merge_chunks(list(zip(lists, merged_ordinals(sources), strict=True)))
+        write_postings(builder, chunks, columns=_COLUMNS)
+
+    def summarise(self, segments: Sequence[Segment[NativeContents]]) -> bytes:  # noqa: ARG002 - part of the seam
+        """As `SegmentEngine.summarise`; ranking needs nothing global."""
+        return b""
+
+
+def _add_starts(builder: SegmentFileBuilder, lengths: npt.NDArray[np.int64]) -> None:
+    builder.add("native.starts", np.concatenate([[0], np.cumsum(lengths)]).astype(np.uint64))
+
+
+def _trigram_postings(documents: Sequence[Document]) -> PostingChunk:
+    pairs = np.concatenate([np.empty(0, np.uint64), *_trigram_pairs(documents)])
+    pairs.sort()
+    ordinals = (pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    return PostingChunk(pairs >> np.uint64(32), ordinals[:, np.newaxis])
+
+
+def _trigram_pairs(documents: Sequence[Document]) -> Iterator[npt.NDArray[np.uint64]]:
+    """The distinct trigrams of each document, each over the ordinal."""
+    for ordinal, document in enumerate(documents):
+        data = np.frombuffer(fold_text(searchable_text(document)), np.uint8).astype(np.uint32)
+        if len(data) >= TRIGRAM_BYTES:
+            trigrams = data[:-2] << 16 | data[1:-1] << 8 | data[2:]
+            trigrams.sort()  # and not `np.unique`, which hashes: three times slower here
+            distinct = trigrams[np.flatnonzero(np.diff(trigrams, prepend=~trigrams[:1]))]
+            yield distinct.astype(np.uint64) << np.uint64(32) | np.uint64(ordinal)

@@ -1,0 +1,42 @@
+"""The segment layer that bm25 and native share: immutable files, a manifest swapped atomically, deletions, merging.
+
+    file        one file of named, checksummed sections
+    documents   its stored documents, ids and positions
+    postings    its posting lists
+    tombstones  deletions, in a file of their own
+    manifest    which files are the index now, together with the watermark
+    engine      what an engine adds, and an opened segment
+    writer      one writer: buffer, flush, delete, merge, commit
+    merging     which segments to merge
+    snapshot    many readers: the newest committed state
+    searcher    newest, fetch and stats, alike for every engine
+    ranking     the best hits, ties by id
+
+An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `SegmentedSearcher` that hand it in.
+"""
+
+from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
+from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.postings import PostingChunk, PostingLists, merge_chunks, write_postings
+from indexer.segment.ranking import Matches, best_hits
+from indexer.segment.searcher import SegmentedSearcher
+from indexer.segment.snapshot import Snapshot, SnapshotReader
+from indexer.segment.writer import SegmentedWriter
+
+__all__ = [
+    "Matches",
+    "PostingChunk",
+    "PostingLists",
+    "Segment",
+    "SegmentEngine",
+    "SegmentFile",
+    "SegmentFileBuilder",
+    "SegmentedSearcher",
+    "SegmentedWriter",
+    "Snapshot",
+    "SnapshotReader",
+    "best_hits",
+    "merge_chunks",
+    "merged_ordinals",
+    "write_postings",
+]

@@ -1,0 +1,115 @@
+"""What an engine adds to a segment: its sections beside the documents, and how to merge and read them.
+
+`SegmentedWriter`, `SnapshotReader` and `SegmentedSearcher` do the rest, alike for every engine.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import GenerationUnusable
+from indexer.segment.documents import StoredDocuments
+from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.manifest import SegmentEntry
+from indexer.segment.postings import GONE, Table
+from indexer.segment.tombstones import Flags, read_tombstones
+from streams.document import Document
+
+C = TypeVar("C")
+
+
+class Segment(Generic[C]):
+    """A segment, opened, in one state of its deletions.
+
+    Attributes:
+        entry: what the manifest says of it.
+        file: its file.
+        documents: its documents.
+        contents: what the engine keeps in it.
+        live: by ordinal, true for documents that are not deleted; None when none is.
+    """
+
+    def __init__(
+        self, entry: SegmentEntry, file: SegmentFile, documents: StoredDocuments, contents: C, *, live: Flags | None
+    ) -> None:
+        self.entry = entry
+        self.file = file
+        self.documents = documents
+        self.contents = contents
+        self.live = live
+
+    @classmethod
+    def open(cls, directory: Path, entry: SegmentEntry, engine: "SegmentEngine[C]") -> Self:
+        """Map a segment's file and read its deletions.
+
+        Raises:
+            FileNotFoundError: a file is gone, perhaps because a newer manifest no longer names it.
+            GenerationUnusable: a file is not what the manifest means.
+        """
+        file = SegmentFile(directory / entry.name, entry.stamp)
+        documents = StoredDocuments(file)
+        if len(documents) != entry.documents:
+            raise GenerationUnusable(f"{file.path} holds {len(documents)} documents, not {entry.documents}")
+        return cls(entry, file, documents, engine.open(file), live=_read_live(directory, entry))
+
+    def with_deletions(self, directory: Path, entry: SegmentEntry) -> "Segment[C]":
+        """The same segment under a newer entry, its file not opened again."""
+        if entry == self.entry:
+            return self
+        return Segment(entry, self.file, self.documents, self.contents, live=_read_live(directory, entry))
+
+    @property
+    def kept(self) -> Flags:
+        """By ordinal, true for documents that are not deleted."""
+        return np.ones(len(self.documents), np.bool_) if self.live is None else self.live
+
+    def is_live(self, ordinal: int) -> bool:
+        """Whether a document is not deleted."""
+        return self.live is None or bool(self.live[ordinal])
+
+    def live_rows(self, ordinals: npt.NDArray[np.uint32]) -> Flags | slice:
+        """Selects, from values that stand beside these ordinals, those of live documents."""
+        return slice(None) if self.live is None else self.live[ordinals]
+
+
+class SegmentEngine(Protocol[C]):
+    """An engine's part of a segment. `C` is what it reads from one."""
+
+    def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
+        """Write the engine's sections for new documents; their order gives the ordinals."""
+        ...
+
+    def open(self, file: SegmentFile) -> C:
+        """Map the engine's sections, without reading them through."""
+        ...
+
+    def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[C]]) -> None:
+        """Write the engine's sections for the live documents of several segments, one after another."""
+        ...
+
+    def summarise(self, segments: Sequence[Segment[C]]) -> bytes:
+        """Statistics of all live documents, which the manifest carries to the readers."""
+        ...
+
+
+def merged_ordinals(sources: Sequence[Segment[C]]) -> list[Table]:
+    """For each segment of a merge, the new ordinal of each of its documents, `GONE` for deleted ones, uint32."""
+    renumbered: list[Table] = []
+    following = 0
+    for segment in sources:
+        kept = segment.kept
+        ordinals = np.full(len(kept), GONE, np.uint32)
+        count = int(np.count_nonzero(kept))
+        ordinals[kept] = np.arange(following, following + count, dtype=np.uint32)
+        renumbered.append(ordinals)
+        following += count
+    return renumbered
+
+
+def _read_live(directory: Path, entry: SegmentEntry) -> Flags | None:
+    if entry.tombstones is None:
+        return None
+    return ~read_tombstones(directory / entry.tombstones.name, entry.tombstones, entry.documents)

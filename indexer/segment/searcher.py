@@ -1,0 +1,99 @@
+"""What every engine on segments answers alike: the newest documents, documents by id, the state of the index."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from indexer.backend import Answer, IndexStats, Query
+from indexer.deadline import Deadline
+from indexer.errors import BackendUnavailable, GenerationUnusable
+from indexer.generation import Generation
+from indexer.segment.documents import hash_ids
+from indexer.segment.engine import SegmentEngine
+from indexer.segment.ranking import Matches, best_hits
+from indexer.segment.snapshot import Snapshot, SnapshotReader
+from streams.change import StoredDocument
+from streams.document import DocumentId
+
+C = TypeVar("C")
+
+
+class SegmentedSearcher(ABC, Generic[C]):
+    """`BlockingSearcher` over one generation; an engine adds how to search a snapshot.
+
+    Args:
+        generation: what to search.
+        engine: that wrote it.
+
+    Raises:
+        GenerationUnusable: files are damaged, gone or of another format.
+    """
+
+    def __init__(self, generation: Generation, engine: SegmentEngine[C]) -> None:
+        self._name = generation.name
+        self._reader = SnapshotReader(generation.directory, engine)
+
+    def search(self, query: Query) -> Answer:
+        """As `SearchBackend.search`."""
+        try:
+            return self._search(self._reader.current(), query)
+        except GenerationUnusable as exc:
+            raise BackendUnavailable(str(exc)) from exc
+
+    def newest(self, limit: int, deadline: Deadline) -> Answer:
+        """As `SearchBackend.newest`."""
+        deadline.check()
+        snapshot = self._current()
+        matches = []
+        for segment in snapshot.segments:
+            ordinals = np.flatnonzero(segment.kept)
+            scores = segment.documents.timestamps[ordinals].astype(np.float64)
+            matches.append(Matches(segment.documents, ordinals, scores))
+        return Answer(best_hits(matches, limit), snapshot.documents, snapshot.manifest.watermark)
+
+    def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
+        """As `SearchBackend.fetch`."""
+        found: dict[DocumentId, StoredDocument] = {}
+        if not ids:
+            return found
+        hashes = hash_ids(ids)
+        try:
+            for segment in self._reader.current().segments:
+                for place, ordinal in segment.documents.find(ids, hashes):
+                    if segment.is_live(ordinal):
+                        deadline.check()
+                        found[ids[place]] = segment.documents.document(ordinal)
+        except GenerationUnusable as exc:
+            raise BackendUnavailable(str(exc)) from exc
+        return found
+
+    def stats(self) -> IndexStats:
+        """As `SearchBackend.stats`."""
+        snapshot = self._current()
+        size = sum(segment.entry.size_bytes for segment in snapshot.segments)
+        return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark)
+
+    def verify(self) -> None:
+        """Read every file of the newest snapshot and hold it against its checksums.
+
+        Raises:
+            GenerationUnusable: naming the file and the section that changed.
+        """
+        for segment in self._reader.current().segments:
+            segment.file.verify()
+
+    def close(self) -> None:
+        """As `SearchBackend.close`."""
+        self._reader.close()
+
+    @abstractmethod
+    def _search(self, snapshot: Snapshot[C], query: Query) -> Answer:
+        """Answer a query from one snapshot."""
+
+    def _current(self) -> Snapshot[C]:
+        try:
+            return self._reader.current()
+        except GenerationUnusable as exc:
+            raise BackendUnavailable(str(exc)) from exc

@@ -1,0 +1,134 @@
+"""What the bm25 method finds, beyond the equality of its scores."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer.backend import Answer, Query
+from indexer.bm25 import Bm25Searcher, Bm25Writer, generation_settings
+from indexer.bm25.scoring import TITLE_REPETITIONS
+from indexer.deadline import Deadline
+from indexer.generation import Generation, open_or_create_live
+from streams.change import Change
+from streams.errors import SettingsError
+from tests.indexer.contract.changes import delete, upsert, watermark_after
+
+
+@pytest.fixture
+def generation(tmp_path: Path) -> Generation:
+    """An empty generation."""
+    return open_or_create_live(tmp_path, generation_settings())
+
+
+@pytest.fixture
+def searcher(generation: Generation) -> Iterator[Bm25Searcher]:
+    """A searcher of it."""
+    opened = Bm25Searcher(generation)
+    yield opened
+    opened.close()
+
+
+def _write(generation: Generation, *changes: Change) -> None:
+    writer = Bm25Writer(generation)
+    writer.apply(changes)
+    writer.commit(watermark_after(*changes))
+    writer.close()
+
+
+def _ask(searcher: Bm25Searcher, text: str) -> Answer:
+    return searcher.search(Query(text, 10, Deadline.after(60)))
+
+
+def test_any_term_matches(generation: Generation, searcher: Bm25Searcher) -> None:
+    """A document needs one term of the query, and more of them put it higher."""
+    _write(
+        generation,
+        upsert("both", "open circuit breaker", offset=0),
+        upsert("one", "circuit diagrams drawn", offset=1),
+        upsert("none", "something else entirely", offset=2),
+        upsert("other", "nothing of interest here", offset=3),
+    )
+    answer = _ask(searcher, "circuit breakers")
+    assert [hit.id for hit in answer.hits] == ["both", "one"]
+    assert answer.total == 2
+
+
+def test_title_counts_as_repetitions(generation: Generation, searcher: Bm25Searcher) -> None:
+    """A word in the title scores as if it stood in the body so many times."""
+    _write(
+        generation,
+        upsert("title", "hay", title="needle", offset=0),
+        upsert("body", "needle " * TITLE_REPETITIONS + "hay", offset=1),
+        upsert("once", "needle hay hay hay", offset=2),
+        *(upsert(f"x{number}", "something else", offset=3 + number) for number in range(5)),
+    )
+    scores: dict[str, float] = {hit.id: hit.score for hit in _ask(searcher, "needle").hits}
+    assert scores["title"] == scores["body"] > scores["once"]
+
+
+def test_stop_words_find_nothing(generation: Generation, searcher: Bm25Searcher) -> None:
+    """A query without terms has no matches."""
+    _write(generation, upsert("a", "to be or not to be", offset=0))
+    assert _ask(searcher, "to be").total == 0
+
+
+def test_documents_without_terms(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Documents that give no term are stored, counted and harmless."""
+    _write(generation, upsert("a", "...", offset=0), upsert("b", "the", offset=1))
+    assert searcher.stats().documents == 2
+    assert _ask(searcher, "anything").total == 0
+
+
+def test_identifiers_are_found_whole_and_by_part(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Code is found by the identifier and by the words in it."""
+    _write(generation, upsert("a", "def openCircuitBreaker(self): ...", offset=0), upsert("b", "no code", offset=1))
+    for query in ("openCircuitBreaker", "opencircuitbreaker", "circuit", "open breakers"):
+        assert [hit.id for hit in _ask(searcher, query).hits] == ["a"]
+
+
+def test_deleted_documents_leave_the_statistics(generation: Generation, searcher: Bm25Searcher) -> None:
+    """The score after a delete is that of an index which never had the document."""
+    kept = [upsert(f"k{number}", f"needle in hay {number}", offset=number) for number in range(3)]
+    kept += [upsert(f"x{number}", f"nothing {number}", offset=10 + number) for number in range(9)]
+    _write(generation, *kept)
+    before = _ask(searcher, "needle").hits
+    _write(generation, upsert("gone", "needle needle and much more besides", offset=30))
+    assert [hit.score for hit in _ask(searcher, "needle").hits] != [hit.score for hit in before]
+    _write(generation, delete("gone", offset=31))
+    assert _ask(searcher, "needle").hits == before
+
+
+def test_merging_changes_nothing(tmp_path: Path) -> None:
+    """Many commits, merged on the way, answer as one commit of the same documents does, to the last digit."""
+    words = ["circuit", "breaker", "open", "half", "closed", "timeout", "retry"]
+    changes: list[Change] = [
+        upsert(f"d{at}", " ".join(words[at % factor] for factor in range(1, 8)) * (at % 3 + 1), offset=at)
+        for at in range(50)
+    ]
+    at_once = open_or_create_live(tmp_path / "at once", generation_settings())
+    _write(at_once, *changes)
+    one_by_one = open_or_create_live(tmp_path / "one by one", generation_settings())
+    for change in changes:
+        _write(one_by_one, change)
+    expected, merged = Bm25Searcher(at_once), Bm25Searcher(one_by_one)
+    assert len(merged._reader.current().segments) < 10
+    for word in words:
+        assert _ask(merged, f"{word} circuit") == _ask(expected, f"{word} circuit")
+    expected.close()
+    merged.close()
+
+
+def test_plain_analyzer(tmp_path: Path) -> None:
+    """A generation keeps the analyzer that it was made with."""
+    generation = open_or_create_live(tmp_path, generation_settings("plain"))
+    _write(generation, upsert("a", "the breakers", offset=0))
+    searcher = Bm25Searcher(generation)
+    assert [_ask(searcher, query).total for query in ("the", "breakers", "breaker")] == [1, 1, 0]
+    searcher.close()
+
+
+def test_unknown_analyzer() -> None:
+    """A generation cannot be made with an analyzer that nobody knows."""
+    with pytest.raises(SettingsError, match="klingon"):
+        generation_settings("klingon")

@@ -1,0 +1,163 @@
+"""The native method finds exactly what a scan of the raw text finds, and ranks it as documented."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexer.backend import Answer, Query
+from indexer.deadline import Deadline
+from indexer.errors import DeadlineExceeded, InvalidQuery
+from indexer.generation import Generation, open_or_create_live
+from indexer.native import NativeSearcher, NativeWriter, generation_settings, searchable_text
+from streams.change import Change
+from tests.indexer.contract.changes import delete, upsert, watermark_after
+from tests.indexer.native.regexes import AGREED_REGEXES, LETTERS, TEXTS
+
+SOON = 60.0
+
+
+@pytest.fixture
+def generation(tmp_path: Path) -> Generation:
+    """An empty generation."""
+    return open_or_create_live(tmp_path, generation_settings())
+
+
+@pytest.fixture
+def searcher(generation: Generation) -> Iterator[NativeSearcher]:
+    """A searcher of it."""
+    opened = NativeSearcher(generation)
+    yield opened
+    opened.close()
+
+
+def _write(generation: Generation, *commits: Iterable[Change]) -> None:
+    writer = NativeWriter(generation)
+    for changes in map(list, commits):
+        writer.apply(changes)
+        writer.commit(watermark_after(*changes))
+    writer.close()
+
+
+def _ask(searcher: NativeSearcher, text: str, deadline: Deadline | None = None) -> Answer:
+    return searcher.search(Query(text, 1_000, deadline or Deadline.after(SOON)))
+
+
+def _found(searcher: NativeSearcher, text: str) -> set[str]:
+    return {hit.id for hit in _ask(searcher, text).hits}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6), regexes=st.lists(AGREED_REGEXES, max_size=6))
+def test_regex_matches_are_those_of_python(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]], regexes: list[str]
+) -> None:
+    """Over documents in several segments, a regex finds those that Python's `re` finds in the raw text."""
+    generation = open_or_create_live(tmp_path_factory.mktemp("native"), generation_settings())
+    upserts = [upsert(f"d{at}", body, title=title, offset=at) for at, (title, body) in enumerate(texts)]
+    _write(generation, *([change] for change in upserts))
+    searcher = NativeSearcher(generation)
+    for regex in regexes:
+        compiled = re.compile(regex, re.MULTILINE | re.ASCII)
+        expected = {change.id for change in upserts if compiled.search(searchable_text(change.document))}
+        assert _found(searcher, f"/{regex}/") == expected, regex
+    searcher.close()
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(TEXTS, min_size=1, max_size=6), literal=st.text(alphabet=LETTERS + " \n", min_size=1, max_size=5))
+def test_literal_matches_are_those_of_a_substring_search(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], literal: str
+) -> None:
+    """A literal with an upper-case letter finds what `in` finds; one without, what it finds when case is ignored."""
+    generation = open_or_create_live(tmp_path_factory.mktemp("native"), generation_settings())
+    changes = [upsert(f"d{at}", text.replace("ẞ", ""), offset=at) for at, text in enumerate(texts)]
+    _write(generation, list(changes))
+    searcher = NativeSearcher(generation)
+    flags = re.NOFLAG if any(map(str.isupper, literal)) else re.IGNORECASE
+    compiled = re.compile(re.escape(literal), flags)
+    assert _found(searcher, literal) == {c.id for c in changes if compiled.search(c.document.body)}
+    searcher.close()
+
+
+def test_matches_survive_updates_and_merges(generation: Generation, searcher: NativeSearcher) -> None:
+    """After many commits with updates and deletes, exactly the live versions are found."""
+    numbers = count()
+    commits: list[list[Change]] = []
+    for _ in range(30):
+        offset = next(numbers)
+        commits.append([upsert(f"d{offset % 7}", f"version{offset} common\nline", title="Títle", offset=offset)])
+    commits.append([delete("d3", offset=next(numbers))])
+    _write(generation, *commits)
+    assert _found(searcher, "common") == {f"d{number}" for number in (0, 1, 2, 4, 5, 6)}
+    assert [_found(searcher, f"version{offset} ") for offset in (21, 22, 24, 28, 29)] == [
+        set(),
+        set(),
+        set(),
+        {"d0"},
+        {"d1"},
+    ]
+    assert len(_found(searcher, "/^TÍTLE$/i")) == 6
+
+
+def test_deleted_documents_of_a_segment_are_not_found(generation: Generation, searcher: NativeSearcher) -> None:
+    """A document is gone at once, also while the segment that holds it has others that live."""
+    _write(generation, [upsert(f"d{number}", "some words", offset=number) for number in range(5)])
+    _write(generation, [delete("d3", offset=5)])
+    assert len(searcher._reader.current().segments) == 1
+    for query in ("words", "/w.r/", "/some|word/", "/some.*words/"):
+        assert _found(searcher, query) == {"d0", "d1", "d2", "d4"}
+
+
+def test_title_and_body_are_separate_lines(generation: Generation, searcher: NativeSearcher) -> None:
+    """The title is the first line of the searchable text, where there is one."""
+    _write(generation, [upsert("a", "body", title="title", offset=0), upsert("b", "title", offset=1)])
+    assert _found(searcher, "title") == {"a", "b"}
+    assert _found(searcher, "title\nbody") == {"a"}
+    assert _found(searcher, "/\\Atitle$/") == {"a", "b"}
+
+
+def test_ranking(generation: Generation, searcher: NativeSearcher) -> None:
+    """A title match goes first, then whole words, then many matches in little text."""
+    bodies = {
+        "part of a word": "needless " + "hay " * 40,
+        "long": "needle " + "hay " * 40,
+        "dense": "needle needle needle",
+        "title": "nothing else " + "hay " * 40,
+    }
+    changes: list[Change] = [
+        upsert(name, body, title="Needle" if name == "title" else "", offset=at)
+        for at, (name, body) in enumerate(bodies.items())
+    ]
+    _write(generation, changes)
+    hits = _ask(searcher, "needle").hits
+    assert [hit.id for hit in hits] == ["title", "dense", "long", "part of a word"]
+
+
+def test_unusable_pattern(searcher: NativeSearcher) -> None:
+    """A query that cannot be run is the client's to change."""
+    with pytest.raises(InvalidQuery):
+        _ask(searcher, "/(/")
+
+
+def test_detail_reaches_the_client(searcher: NativeSearcher) -> None:
+    """The answer tells how a query was read when that may surprise."""
+    assert "literal" in _ask(searcher, "/usr/bin").detail
+
+
+def test_deadline_while_scanning(generation: Generation, searcher: NativeSearcher) -> None:
+    """A scan that runs out of time answers with what it has, as a lower bound; with nothing, it says so."""
+    _write(generation, [upsert(f"d{number}", "some words", offset=number) for number in range(50)])
+    ticks = count()
+    partial = _ask(searcher, "/w.r/", Deadline(20, clock=lambda: next(ticks)))
+    assert 0 < partial.total < 50
+    assert len(partial.hits) == partial.total
+    assert partial.total_relation == "gte"
+    ticks = count()
+    with pytest.raises(DeadlineExceeded):
+        _ask(searcher, "/x.y/", Deadline(20, clock=lambda: next(ticks)))
+    assert _ask(searcher, "/w.r/").total_relation == "eq"

@@ -1,0 +1,7 @@
+"""The `tantivy` method: full text with stemming, phrases, fields, fuzzy words and prefixes, on the Tantivy engine."""
+
+from indexer.tantivy.schema import INDEX, generation_settings
+from indexer.tantivy.searcher import TantivySearcher
+from indexer.tantivy.writer import TantivyWriter
+
+__all__ = ["INDEX", "TantivySearcher", "TantivyWriter", "generation_settings"]

@@ -1,0 +1,154 @@
+"""Answers queries over one Tantivy generation, for any number of threads.
+
+Each commit replaces Tantivy's manifest, so one `stat` tells whether there is something new to see.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+import msgspec
+import tantivy
+
+from indexer.backend import Answer, Hit, IndexStats, Query
+from indexer.deadline import Deadline
+from indexer.errors import BackendUnavailable, GenerationUnusable, IndexFault
+from indexer.generation import Generation
+from indexer.tantivy.compiler import Compiler
+from indexer.tantivy.marker import committed_watermarks, recover_watermark
+from indexer.tantivy.ranking import best_hits
+from indexer.tantivy.schema import (
+    ID,
+    MANIFEST,
+    STORED,
+    TIMESTAMP,
+    index_exists,
+    is_engine_fault,
+    open_index,
+    segments_directory,
+)
+from indexer.tantivy.syntax import understand
+from streams.change import StoredDocument
+from streams.document import DocumentId
+from streams.watermark import Watermark
+
+_FETCH_BATCH = 1_000
+
+_decoder = msgspec.json.Decoder(StoredDocument)
+
+
+class _Snapshot(NamedTuple):
+    """One commit as it is seen, and what told it apart from the one before."""
+
+    stamp: tuple[int, int]
+    searcher: tantivy.Searcher
+    watermark: Watermark
+
+
+class TantivySearcher:
+    """The searcher of a generation; sees each commit from the next call on.
+
+    Args:
+        generation: what to search.
+
+    Raises:
+        BackendUnavailable: its writer has not made it yet.
+        GenerationUnusable: it is damaged; rebuild it.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        if not index_exists(generation):
+            raise BackendUnavailable(f"{generation.directory} was not written yet")
+        self._generation = generation
+        self._index = open_index(generation)
+        self._schema = self._index.schema
+        self._compiler = Compiler(self._schema, generation.settings.analyzer)
+        self._lock = Lock()
+        self._seen: _Snapshot | None = None
+
+    def search(self, query: Query) -> Answer:
+        """As `SearchBackend.search`."""
+        understood = understand(query.text)
+        with self._engine_faults():
+            snapshot = self._snapshot()
+            compiled = self._compiler.compile(understood.node, snapshot.searcher)
+            query.deadline.check()
+            total, named = best_hits(snapshot.searcher, compiled, query.limit)
+            query.deadline.check()
+        hits = [Hit(DocumentId(name), score) for name, score in named]
+        return Answer(hits, total, snapshot.watermark, detail=understood.detail)
+
+    def newest(self, limit: int, deadline: Deadline) -> Answer:
+        """As `SearchBackend.newest`."""
+        with self._engine_faults():
+            snapshot = self._snapshot()
+            everything = self._compiler.every_document()
+            deadline.check()
+            total, named = best_hits(snapshot.searcher, everything, limit, order_by=TIMESTAMP)
+        return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
+
+    def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
+        """As `SearchBackend.fetch`."""
+        wanted = [name for name in ids if "\0" not in name]  # the marker's id is nobody's
+        found: dict[DocumentId, StoredDocument] = {}
+        with self._engine_faults():
+            searcher = self._snapshot().searcher
+            for start in range(0, len(wanted), _FETCH_BATCH):
+                deadline.check()
+                found |= self._stored(searcher, wanted[start : start + _FETCH_BATCH])
+        return found
+
+    def stats(self) -> IndexStats:
+        """As `SearchBackend.stats`."""
+        with self._engine_faults():
+            snapshot = self._snapshot()
+            markers = len(committed_watermarks(self._schema, snapshot.searcher))
+            documents = snapshot.searcher.num_docs - markers
+        return IndexStats(self._generation.name, documents, self._size_bytes(), snapshot.watermark)
+
+    def close(self) -> None:
+        """As `SearchBackend.close`; Tantivy lets go of its files when nothing refers to them any more."""
+        with self._lock:
+            self._seen = None
+
+    @contextlib.contextmanager
+    def _engine_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except GenerationUnusable as exc:
+            raise BackendUnavailable(str(exc)) from exc
+        except BaseException as exc:
+            if isinstance(exc, IndexFault) or not is_engine_fault(exc):
+                raise
+            raise BackendUnavailable(f"tantivy cannot read {self._generation.directory}: {exc}") from exc
+
+    def _snapshot(self) -> _Snapshot:
+        stamp = self._stamp()
+        seen = self._seen
+        if seen is not None and seen.stamp == stamp:
+            return seen
+        with self._lock:
+            self._index.reload()
+            searcher = self._index.searcher()
+            watermark = recover_watermark(self._generation, self._schema, searcher)
+            self._seen = _Snapshot(stamp, searcher, watermark)
+            return self._seen
+
+    def _stamp(self) -> tuple[int, int]:
+        """Taken before the manifest is read, so that a commit in between is seen the next time."""
+        status = (segments_directory(self._generation) / MANIFEST).stat()
+        return (status.st_ino, status.st_mtime_ns)
+
+    def _stored(self, searcher: tantivy.Searcher, ids: Sequence[DocumentId]) -> dict[DocumentId, StoredDocument]:
+        query = tantivy.Query.term_set_query(self._schema, ID, ids)
+        hits = searcher.search(query, limit=len(ids), count=False).hits
+        stored = (_decoder.decode(searcher.doc(address)[STORED][0]) for _, address in hits)
+        return {document.document.id: document for document in stored}
+
+    def _size_bytes(self) -> int:
+        size = 0
+        for path in segments_directory(self._generation).iterdir():
+            with contextlib.suppress(FileNotFoundError):  # merged away since the folder was listed
+                size += path.stat().st_size
+        return size

@@ -1,0 +1,7 @@
+"""The `semantic` method: meaning, as vectors of passages in PostgreSQL with pgvector."""
+
+from indexer.semantic.backend import SemanticBackend
+from indexer.semantic.passages import PassageSettings
+from indexer.semantic.writer import SemanticWriter
+
+__all__ = ["PassageSettings", "SemanticBackend", "SemanticWriter"]

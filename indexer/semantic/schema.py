@@ -1,0 +1,192 @@
+"""The tables of the semantic index: one set for each generation, in a schema of their own.
+
+    embed_search.generations        every generation, its settings, and which one is live
+    embed_search.<g>_watermarks     next offset of each partition
+    embed_search.<g>_documents      the stored documents
+    embed_search.<g>_passages       their passages with vectors
+
+A live table is never altered: another model or format is another generation.
+"""
+
+import re
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from indexer.embedding import ModelDescription
+from indexer.errors import GenerationUnusable
+from indexer.semantic.passages import PassageSettings
+from streams.watermark import Watermark
+
+SCHEMA: Final = "embed_search"
+
+FORMAT_VERSION: Final = 1
+"""1: documents with their JSON as bytes, passages with halfvec and HNSW."""
+
+_FIRST: Final = "g000001"
+_NAME: Final = re.compile(r"g[0-9]{6}")
+_LOCK: Final = 0x656D_6265_6473_6561  # "embedsea": the advisory lock under which tables are made
+
+
+class SemanticSettings(msgspec.Struct, frozen=True):
+    """What a generation was built with, and cannot change without being built anew.
+
+    Attributes:
+        format_version: of the tables.
+        model_sha256: of the model's file, in hexadecimal.
+        model_name: for people.
+        dimensions: of the vectors.
+        passages: how documents were cut.
+    """
+
+    format_version: int
+    model_sha256: str
+    model_name: str
+    dimensions: int
+    passages: PassageSettings
+
+    @classmethod
+    def of(cls, model: ModelDescription, passages: PassageSettings) -> "SemanticSettings":
+        """The settings of a generation built with this model."""
+        return cls(FORMAT_VERSION, model.sha256, model.name, model.dimensions, passages)
+
+
+class SemanticGeneration(msgspec.Struct, frozen=True):
+    """One generation in the database; its properties are the names of its tables."""
+
+    name: str
+    settings: SemanticSettings
+
+    @property
+    def watermarks(self) -> str:
+        """Table of positions."""
+        return f"{SCHEMA}.{self.name}_watermarks"
+
+    @property
+    def documents(self) -> str:
+        """Table of stored documents."""
+        return f"{SCHEMA}.{self.name}_documents"
+
+    @property
+    def passages_table(self) -> str:
+        """Name of the table of passages, without its schema."""
+        return f"{self.name}_passages"
+
+    @property
+    def passages(self) -> str:
+        """Table of passages."""
+        return f"{SCHEMA}.{self.passages_table}"
+
+
+async def open_or_create_live(connection: Any, settings: SemanticSettings) -> SemanticGeneration:  # noqa: ANN401 - asyncpg ships no types
+    """The live generation, made and put live when there is none yet, by whoever comes first.
+
+    Raises:
+        GenerationUnusable: the live generation was built with other settings, or the database lacks pgvector.
+        asyncpg.PostgresError: the database refused.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        try:
+            await connection.execute(_COMMON)
+        except asyncpg.FeatureNotSupportedError as exc:
+            raise GenerationUnusable("the database has no pgvector extension: install it there") from exc
+        live = await live_generation(connection)
+        if live is None:
+            live = SemanticGeneration(_FIRST, settings)
+            await _create(connection, live)
+    if live.settings != settings:
+        raise GenerationUnusable(
+            f"index semantic: generation {live.name} was built with {live.settings}, "
+            f"but the model and settings now are {settings}; rebuild the index"
+        )
+    return live
+
+
+async def live_generation(connection: Any) -> SemanticGeneration | None:  # noqa: ANN401 - see above
+    """The live generation, if one was made.
+
+    Raises:
+        GenerationUnusable: what stands there is none of ours.
+        asyncpg.PostgresError: the database refused; without any generation, there may be no table.
+    """
+    row = await connection.fetchrow(f"SELECT name, settings FROM {SCHEMA}.generations WHERE live")  # noqa: S608 - a constant
+    if row is None:
+        return None
+    try:
+        settings = msgspec.json.decode(row["settings"], type=SemanticSettings)
+    except msgspec.DecodeError as exc:
+        raise GenerationUnusable(f"generation {row['name']!r} has settings of another format; rebuild it") from exc
+    if not _NAME.fullmatch(row["name"]):
+        raise GenerationUnusable(f"{row['name']!r} does not name a generation")
+    return SemanticGeneration(row["name"], settings)
+
+
+async def vector_schema(connection: Any) -> str | None:  # noqa: ANN401 - see above
+    """The schema that pgvector's types live in, or None without pgvector."""
+    schema: str | None = await connection.fetchval(
+        "SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'vector'"
+    )
+    return schema
+
+
+async def read_watermark(connection: Any, generation: SemanticGeneration) -> Watermark:  # noqa: ANN401 - see above
+    """The committed watermark of all partitions."""
+    rows = await connection.fetch(
+        f"SELECT partition, next_offset, topic, cluster, timestamp_ms FROM {generation.watermarks} ORDER BY partition"  # noqa: S608 - a validated name
+    )
+    if not rows:
+        return Watermark()
+    newest = max(row["timestamp_ms"] for row in rows)
+    offsets = {row["partition"]: row["next_offset"] for row in rows}
+    return Watermark(rows[0]["topic"], rows[0]["cluster"], offsets, newest)
+
+
+_COMMON: Final = f"""
+CREATE EXTENSION IF NOT EXISTS vector;
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE TABLE IF NOT EXISTS {SCHEMA}.generations (
+    name text PRIMARY KEY,
+    settings text NOT NULL,
+    live boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON {SCHEMA}.generations (live) WHERE live;
+"""
+
+
+async def _create(connection: Any, generation: SemanticGeneration) -> None:  # noqa: ANN401 - see above
+    # Ids collate by their bytes, as Python compares them. Documents are bytes because a text cannot hold NUL.
+    await connection.execute(f"""
+        CREATE TABLE {generation.watermarks} (
+            partition integer PRIMARY KEY,
+            next_offset bigint NOT NULL,
+            topic text NOT NULL,
+            cluster text NOT NULL,
+            timestamp_ms bigint NOT NULL
+        );
+        CREATE TABLE {generation.documents} (
+            id text COLLATE "C" PRIMARY KEY,
+            stored bytea NOT NULL,
+            partition integer NOT NULL,
+            record_offset bigint NOT NULL,
+            timestamp_ms bigint NOT NULL,
+            content_hash bytea NOT NULL
+        );
+        CREATE INDEX ON {generation.documents} (timestamp_ms DESC, id);
+        CREATE TABLE {generation.passages} (
+            document_id text COLLATE "C" NOT NULL REFERENCES {generation.documents} ON DELETE CASCADE,
+            ordinal integer NOT NULL,
+            body_start integer NOT NULL,
+            body_end integer NOT NULL,
+            embedding halfvec({generation.settings.dimensions}) NOT NULL,
+            PRIMARY KEY (document_id, ordinal)
+        ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+        CREATE INDEX ON {generation.passages} USING hnsw (embedding halfvec_cosine_ops);
+    """)
+    await connection.execute(
+        f"INSERT INTO {SCHEMA}.generations (name, settings, live) VALUES ($1, $2, true)",  # noqa: S608 - a constant
+        generation.name,
+        msgspec.json.encode(generation.settings).decode(),
+    )

@@ -1,0 +1,207 @@
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from indexer.deadline import Deadline
+from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
+from indexer.embedding.process import MAX_WAITING
+from indexer.errors import BackendUnavailable, DeadlineExceeded
+
+MANY_WORDS = "word " * 600
+
+
+def soon() -> Deadline:
+    """Plenty of time."""
+    return Deadline.after(60)
+
+
+def worker_of(embedder: EmbedderProcess) -> int:
+    """The process id, which must be there."""
+    assert embedder.pid is not None
+    return embedder.pid
+
+
+async def gone(pid: int, *, within: float) -> None:
+    """Wait until a process that is no child of this one has ended, or the time is up."""
+    processes = [psutil.Process(pid)] if psutil.pid_exists(pid) else []
+    await asyncio.to_thread(psutil.wait_procs, processes, within)
+
+
+async def noticed(embedder: EmbedderProcess) -> None:
+    """Wait until the event loop has seen that the process ended."""
+    async with asyncio.timeout(10):
+        while embedder.pid is not None:  # noqa: ASYNC110 - asyncio reports the end of a child through no public event
+            await asyncio.sleep(0.01)
+
+
+async def test_the_model_is_described(embedder: EmbedderProcess, model_path: Path) -> None:
+    """Dimensions, context and the file's own hash are known from the start."""
+    description = embedder.description
+    assert (description.architecture, description.dimensions, description.context_tokens) == ("bert", 384, 512)
+    assert description.sha256 == hashlib.sha256(model_path.read_bytes()).hexdigest()
+
+
+async def test_meaning_is_near(embedder: EmbedderProcess) -> None:
+    """A paraphrase is nearer than another subject, and all vectors have unit length."""
+    texts = ["read a file line by line", "iterate over the lines of a text", "the weather in Paris"]
+    vectors = await embedder.embed_documents(texts, soon())
+    assert vectors.shape == (3, 384)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+
+
+async def test_a_text_has_one_vector_whatever_its_company(embedder: EmbedderProcess) -> None:
+    """Alone or among others, before or after: the cosine is one."""
+    texts = ["alpha", "a much longer text about boundary layers " * 8, "gamma"]
+    together = await embedder.embed_documents(texts, soon())
+    for text, vector in zip(texts, together, strict=True):
+        alone = await embedder.embed_documents([text], soon())
+        assert float(alone[0] @ vector) >= 0.999
+
+
+@pytest.mark.parametrize("text", ["", " ", "😀😀😀", "\0", "\u200b", "日本語の文章", "a" * 500])
+async def test_odd_texts_have_finite_vectors(embedder: EmbedderProcess, text: str) -> None:
+    """Nothing that a document may hold makes the model fail."""
+    vectors = await embedder.embed_documents([text], soon())
+    assert np.isfinite(vectors).all()
+    assert np.linalg.norm(vectors) == pytest.approx(1, abs=1e-5)
+
+
+async def test_no_texts_have_no_vectors(embedder: EmbedderProcess) -> None:
+    """An empty batch never reaches the model, which would decode an empty batch."""
+    assert (await embedder.embed_documents([], soon())).shape == (0, 384)
+
+
+async def test_the_context_is_a_hard_limit(embedder: EmbedderProcess) -> None:
+    """A passage that fills the context to the last token is embedded; one token more is refused, never cut."""
+    assert (await embedder.embed_documents(["word " * 510], soon())).shape == (1, 384)
+    with pytest.raises(TextTooLong, match="513 tokens, the model reads 512"):
+        await embedder.embed_documents(["fine", "word " * 511], soon())
+
+
+async def test_a_long_query_is_cut_and_says_so(embedder: EmbedderProcess) -> None:
+    """A query is searched by its beginning, and the caller learns of it."""
+    whole, was_cut = await embedder.embed_query("word", soon())
+    cut, cut_was_cut = await embedder.embed_query(MANY_WORDS, soon())
+    assert (was_cut, cut_was_cut) == (False, True)
+    assert whole.shape == cut.shape == (384,)
+
+
+async def test_a_lone_surrogate_in_a_query_does_no_harm(embedder: EmbedderProcess) -> None:
+    """It cannot be sent to the process, so something else is."""
+    vector, _ = await embedder.embed_query("caf\ud800", soon())
+    assert np.isfinite(vector).all()
+
+
+async def test_tokens_are_counted_without_marks(embedder: EmbedderProcess) -> None:
+    """The counts of words add up to the count of their text."""
+    words, text = ["embeddings", "of", "antidisestablishmentarianism"], "embeddings of antidisestablishmentarianism"
+    *each, whole, empty = await embedder.count_tokens([*words, text, ""], soon())
+    assert (sum(each), empty) == (whole, 0)
+
+
+async def test_it_recovers_from_kill_9(embedder: EmbedderProcess) -> None:
+    """A process that died between two requests is started again, and the next request knows nothing of it."""
+    for _ in range(3):
+        killed = worker_of(embedder)
+        os.kill(killed, signal.SIGKILL)
+        await noticed(embedder)
+        assert (await embedder.embed_documents(["alive"], soon())).shape == (1, 384)
+        assert worker_of(embedder) != killed
+
+
+async def test_a_death_over_a_request_is_reported_to_it_alone(embedder: EmbedderProcess) -> None:
+    """The request that was in work fails; those that waited behind it are answered."""
+    slow = asyncio.create_task(embedder.embed_documents(["word " * 500] * 64, soon()))
+    waiting = asyncio.create_task(embedder.embed_documents(["short"], soon()))
+    await asyncio.to_thread(busy, worker_of(embedder))
+    os.kill(worker_of(embedder), signal.SIGABRT)
+    with pytest.raises(EmbedderDied, match="status -6"):
+        await slow
+    assert (await waiting).shape == (1, 384)
+
+
+def busy(pid: int) -> None:
+    """Wait until a process computes."""
+    process = psutil.Process(pid)
+    idle = process.cpu_times().user
+    while process.cpu_times().user < idle + 0.1:
+        process.cpu_percent(0.05)
+
+
+async def test_a_passed_deadline_leaves_the_others_in_step(embedder: EmbedderProcess) -> None:
+    """The answer that nobody waits for any more is not taken for the next one's."""
+    with pytest.raises(DeadlineExceeded):
+        await embedder.embed_documents(["word " * 500] * 8, Deadline.after(0.01))
+    alpha = await embedder.embed_documents(["alpha"], soon())
+    assert float(alpha[0] @ (await embedder.embed_documents(["alpha"], soon()))[0]) >= 0.999
+
+
+async def test_the_queue_is_bounded(embedder: EmbedderProcess) -> None:
+    """Beyond the limit a request is refused at once instead of waiting for ever."""
+    waiting = [asyncio.create_task(embedder.count_tokens(["a"], soon())) for _ in range(MAX_WAITING + 2)]
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BackendUnavailable)]
+    assert 1 <= len(refused) <= 2
+    assert [1] in outcomes
+
+
+async def test_closing_ends_the_process(model_path: Path) -> None:
+    """Nothing is left behind, and who still asks is told."""
+    embedder = await EmbedderProcess.start(EmbedderOptions(model_path))
+    pid = worker_of(embedder)
+    asking = asyncio.create_task(embedder.embed_documents(["word " * 500] * 4, soon()))
+    await asyncio.to_thread(busy, pid)
+    await embedder.close()
+    assert not psutil.pid_exists(pid)
+    with pytest.raises(EmbedderDied):
+        await asking
+
+
+async def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+    """A file that is missing or something else stops the start with its name."""
+    with pytest.raises(EmbeddingFault, match=r"missing\.gguf cannot be read: No such file"):
+        await EmbedderProcess.start(EmbedderOptions(tmp_path / "missing.gguf"))
+    (tmp_path / "wrong.gguf").write_bytes(b"no model" * 100)
+    with pytest.raises(EmbeddingFault, match=r"wrong\.gguf cannot be used"):
+        await EmbedderProcess.start(EmbedderOptions(tmp_path / "wrong.gguf"))
+
+
+_PARENT = """
+    import asyncio, sys
+    from pathlib import Path
+    from indexer.deadline import Deadline
+    from indexer.embedding import EmbedderOptions, EmbedderProcess
+
+    async def main() -> None:
+        embedder = await EmbedderProcess.start(EmbedderOptions(Path(sys.argv[1])))
+        embedding = asyncio.create_task(embedder.embed_documents(["word " * 500] * 200, Deadline.after(600)))
+        await asyncio.sleep(0)
+        print(embedder.pid, flush=True)
+        await embedding
+
+    asyncio.run(main())
+"""
+
+
+async def test_it_dies_with_its_parent(model_path: Path) -> None:
+    """A parent killed with -9 leaves no embedder behind, not even one that has much to compute yet."""
+    script = [sys.executable, "-c", textwrap.dedent(_PARENT), str(model_path)]
+    parent = await asyncio.create_subprocess_exec(*script, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    await asyncio.to_thread(busy, pid)
+    parent.kill()
+    await gone(pid, within=3)
+    assert not psutil.pid_exists(pid)
+    await parent.wait()

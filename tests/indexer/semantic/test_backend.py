@@ -1,0 +1,205 @@
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from indexer.backend import Query
+from indexer.deadline import Deadline
+from indexer.embedding import EmbedderOptions, EmbedderProcess
+from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.semantic import SemanticBackend, SemanticWriter, nearest
+from infra.postgres.server import PostgresServer
+from infra.supervisor.ports import free_port
+from streams.document import DocumentId
+from streams.metrics import Metrics
+from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert
+
+
+@pytest.fixture(params=["exact", "hnsw"])
+def scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways to scan, whatever the size of the table, and few candidates at first."""
+    monkeypatch.setattr(nearest, "MIN_CANDIDATES", 8)
+    if request.param == "hnsw":
+        monkeypatch.setattr(nearest, "_EXACT_BELOW_BYTES", 0)
+    return str(request.param)
+
+
+async def test_meaning_is_found(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """A question finds the answer that shares no word with it, scored by similarity, with its place."""
+    await put(writer, upsert("f", FILES, offset=1), upsert("w", WEATHER, offset=2), upsert("c", COOKING, offset=3))
+    answer = await ask(backend, "meteorological forecast")
+    assert answer.hits[0].id == "w"
+    assert 0.2 < answer.hits[0].score < 1
+    assert answer.hits[0].passage == (0, len(WEATHER))
+    assert (answer.total, answer.total_relation, answer.detail) == (3, "eq", "")
+
+
+async def test_a_long_document_counts_once(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """Its best passage stands for it."""
+    await put(writer, upsert("long", (FILES + " ") * 100, offset=1), upsert("w", WEATHER, offset=2))
+    answer = await ask(backend, FILES)
+    assert [hit.id for hit in answer.hits] == ["long", "w"]
+
+
+@pytest.mark.usefixtures("scan")
+async def test_a_larger_page_begins_with_the_smaller_one(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """Whatever the limit, ties are in the order of ids, and nothing is skipped or shown twice."""
+    names = [f"n{(7 * n) % 300:03d}" for n in range(300)]
+    await put(writer, *[upsert(name, f"{FILES} {int(name[1:]) % 10}", offset=at) for at, name in enumerate(names)])
+    everything = (await ask(backend, FILES, limit=1_000)).hits
+    assert len(everything) == 300
+    assert list(everything) == sorted(everything, key=lambda hit: (-hit.score, hit.id))
+    for limit in (1, 10, 29, 30, 31, 128, 300):
+        assert (await ask(backend, FILES, limit=limit)).hits == everything[:limit]
+
+
+async def test_hnsw_finds_what_an_exact_scan_finds(
+    writer: SemanticWriter, backend: SemanticBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index never returns fewer hits, and of the best ten at least nine."""
+    bodies = [f"{text} Number {n}." for n in range(100) for text in (FILES, WEATHER, COOKING)]
+    await put(writer, *[upsert(f"d{n}", body, offset=n) for n, body in enumerate(bodies)])
+    exact = await found(backend, "read file number 7", limit=200)
+    monkeypatch.setattr(nearest, "_EXACT_BELOW_BYTES", 0)
+    approximate = await found(backend, "read file number 7", limit=200)
+    assert len(approximate) == len(exact) == 200
+    assert len(set(exact[:10]) & set(approximate[:10])) >= 9
+
+
+async def test_newest_first(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """Scored by the records' timestamps; the total counts all documents."""
+    await put(writer, upsert("a", FILES, offset=1), upsert("b", WEATHER, offset=2), upsert("c", COOKING, offset=3))
+    answer = await backend.newest(2, soon())
+    assert [(hit.id, hit.score) for hit in answer.hits] == [("c", 1_700_000_000_003), ("b", 1_700_000_000_002)]
+    assert (answer.total, answer.watermark.offsets) == (3, {0: 4})
+
+
+async def test_fetch_gives_back_the_document_byte_for_byte(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """NUL and all; unknown ids are left out, and ids that nothing can have do no harm."""
+    document = upsert("odd", "before\0after 😀 \u2028", offset=1, title="t\0")
+    await put(writer, document)
+    fetched = await backend.fetch([DocumentId("odd"), DocumentId("nobody"), DocumentId("a\0b")], soon())
+    assert list(fetched) == ["odd"]
+    assert fetched[DocumentId("odd")].document == document.document
+
+
+async def test_stats(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """The live generation with its documents, size and watermark."""
+    await put(writer, upsert("a", FILES, offset=1))
+    stats = await backend.stats(soon())
+    assert (stats.generation, stats.documents, stats.watermark.offsets) == ("g000001", 1, {0: 2})
+    assert stats.size_bytes > 0
+
+
+async def test_a_long_query_is_answered_and_says_so(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """What the model cannot read of it is left out."""
+    await put(writer, upsert("a", FILES, offset=1))
+    answer = await ask(backend, "read the lines of a file " * 160)
+    assert [hit.id for hit in answer.hits] == ["a"]
+    assert answer.detail.startswith("only the beginning of the query was read")
+
+
+async def test_before_the_index_is_built_the_backend_is_unavailable(backend: SemanticBackend) -> None:
+    """There is no pgvector, no schema and no table yet, and afterwards there is."""
+    with pytest.raises(BackendUnavailable, match="was not built yet"):
+        await ask(backend, FILES)
+
+
+async def test_it_works_once_the_index_is_built(
+    database_dsn: str, backend: SemanticBackend, embedder: EmbedderProcess
+) -> None:
+    """A backend that was there first needs no restart."""
+    with pytest.raises(BackendUnavailable):
+        await ask(backend, FILES)
+    writer = await SemanticWriter.open(database_dsn, embedder)
+    await put(writer, upsert("a", FILES, offset=1))
+    assert await found(backend, FILES) == ["a"]
+    await writer.close()
+
+
+async def test_the_live_generation_is_followed(
+    database_dsn: str, writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """When the pointer moves, the next answer comes from the other generation."""
+    await put(writer, upsert("a", FILES, offset=1))
+    assert await found(backend, FILES) == ["a"]
+    connection = await asyncpg.connect(database_dsn)
+    for table in ("documents", "passages", "watermarks"):
+        await connection.execute(f"CREATE TABLE embed_search.g000002_{table} (LIKE embed_search.g000001_{table})")
+    await connection.execute(
+        "UPDATE embed_search.generations SET live = false;"
+        "INSERT INTO embed_search.generations SELECT 'g000002', settings, true FROM embed_search.generations"
+    )
+    await connection.close()
+    assert await found(backend, FILES) == []
+    assert (await backend.stats(soon())).generation == "g000002"
+
+
+async def test_another_model_is_unavailable(
+    database_dsn: str, writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """Vectors of two models cannot be compared: better no answer than a wrong one."""
+    await put(writer, upsert("a", FILES, offset=1))
+    connection = await asyncpg.connect(database_dsn)
+    await connection.execute(
+        """UPDATE embed_search.generations SET settings =
+        (settings::jsonb || '{"model_sha256": "0", "model_name": "other"}')::text"""
+    )
+    await connection.close()
+    with pytest.raises(BackendUnavailable, match="built with the model other"):
+        await ask(backend, FILES)
+
+
+@pytest.mark.parametrize("limit", [0, 10_001])
+async def test_a_limit_out_of_bounds_is_refused(backend: SemanticBackend, limit: int) -> None:
+    """The same bounds as everywhere."""
+    with pytest.raises(InvalidQuery, match="limit must be 1 to 10000"):
+        await ask(backend, FILES, limit=limit)
+
+
+async def test_a_passed_deadline_is_reported(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """Waiting for the embedder's start or for the database ends at the deadline, and the next query is answered."""
+    await put(writer, upsert("a", FILES, offset=1))
+    with pytest.raises(DeadlineExceeded):
+        await backend.search(Query(FILES, 10, Deadline.after(0.001)))
+    assert await found(backend, FILES) == ["a"]
+
+
+async def test_a_blocked_table_ends_at_the_deadline(
+    database_dsn: str, writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """The query is cut off in time and its connections come back."""
+    await put(writer, upsert("a", FILES, offset=1))
+    await backend.stats(soon())
+    connection = await asyncpg.connect(database_dsn)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE embed_search.g000001_passages")
+        for _ in range(6):  # more than there are connections
+            began = time.monotonic()
+            with pytest.raises(DeadlineExceeded):
+                await backend.search(Query(FILES, 10, Deadline.after(0.3)))
+            assert time.monotonic() - began < 2
+    await connection.close()
+    assert await found(backend, FILES) == ["a"]
+
+
+async def test_a_stopped_postgres_is_noticed_at_once_and_its_return_too(
+    service_directory: Path, model_path: Path, embedder: EmbedderProcess
+) -> None:
+    """While it is down each search fails within a second; when it is back the same backend answers."""
+    server = PostgresServer(service_directory / "stopped", port=free_port())
+    with server.running() as dsn:
+        writer = await SemanticWriter.open(dsn, embedder)
+        await put(writer, upsert("a", FILES, offset=1))
+        await writer.close()
+        backend = SemanticBackend(dsn, EmbedderOptions(model_path), Metrics())
+        assert await found(backend, FILES) == ["a"]
+    for _ in range(3):
+        began = time.monotonic()
+        with pytest.raises(BackendUnavailable):
+            await ask(backend, FILES)
+        assert time.monotonic() - began < 1
+    with server.running():
+        assert await found(backend, FILES) == ["a"]
+    await backend.close()

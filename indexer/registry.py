@@ -1,0 +1,91 @@
+"""Which indexes there are, and how each is opened: a new backend is one folder and one entry here."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from indexer import bm25, native, tantivy
+from indexer.backend import BlockingSearcher, SearchBackend
+from indexer.embedding import EmbedderOptions, EmbedderProcess
+from indexer.generation import Generation, GenerationSettings, open_or_create_live
+from indexer.semantic import SemanticBackend, SemanticWriter
+from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
+from indexer.writer import BlockingWriter, IndexWriter
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+WriterOpener = Callable[[], Awaitable[IndexWriter]]
+
+
+class LocalEngine(msgspec.Struct, frozen=True):
+    """An engine on local files.
+
+    Attributes:
+        settings: what its generations are built with.
+        writer: opens the one writer of a generation.
+        searcher: opens a reader of a generation.
+    """
+
+    settings: Callable[[], GenerationSettings]
+    writer: Callable[[Generation], BlockingWriter]
+    searcher: Callable[[Generation], BlockingSearcher]
+
+
+LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
+    {
+        "bm25": LocalEngine(bm25.generation_settings, bm25.Bm25Writer, bm25.Bm25Searcher),
+        "tantivy": LocalEngine(tantivy.generation_settings, tantivy.TantivyWriter, tantivy.TantivySearcher),
+        "native": LocalEngine(native.generation_settings, native.NativeWriter, native.NativeSearcher),
+    }
+)
+SEMANTIC: Final = "semantic"
+
+_INDEXING_NICENESS: Final = 10
+"""Embedding documents takes all the processor it gets; queries go first."""
+
+
+def indexes_directory(settings: Settings) -> Path:
+    """Where local indexes lie."""
+    return settings.data_dir / "indexes"
+
+
+@asynccontextmanager
+async def writers(index: str, settings: Settings) -> AsyncIterator[WriterOpener]:
+    """What opens an index's writer, again after each failure; the live generation is made when there is none.
+
+    Args:
+        index: its name.
+        settings: where it lies; for `semantic` they name a database and a model.
+    """
+    if index != SEMANTIC:
+        yield partial(_open_local, index, settings)
+        return
+    options = _embedder(settings, niceness=_INDEXING_NICENESS)
+    embedder = await EmbedderProcess.start(options)
+    try:
+        yield partial(SemanticWriter.open, str(settings.database_url), embedder)
+    finally:
+        await embedder.close()
+
+
+def open_backend(index: str, settings: Settings, metrics: Metrics) -> SearchBackend:
+    """Open an index for searching; it need not be there yet."""
+    if index == SEMANTIC:
+        return SemanticBackend(str(settings.database_url), _embedder(settings), metrics)
+    engine = LOCAL_ENGINES[index]
+    return ThreadedBackend(LiveSearcher(indexes_directory(settings), index, engine.searcher), name=index)
+
+
+async def _open_local(index: str, settings: Settings) -> IndexWriter:
+    engine = LOCAL_ENGINES[index]
+    root = indexes_directory(settings)
+    return await ThreadedWriter.open(index, lambda: engine.writer(open_or_create_live(root, engine.settings())))
+
+
+def _embedder(settings: Settings, *, niceness: int = 0) -> EmbedderOptions:
+    return EmbedderOptions(Path(str(settings.model_path)), threads=settings.embedding_threads, niceness=niceness)

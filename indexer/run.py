@@ -1,0 +1,81 @@
+"""Runs one indexer as a process does: topics made, writer opened, bad records reported, until told to stop."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from indexer.batch import BatchLimits
+from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
+from indexer.registry import SEMANTIC, writers
+from streams.dead_letters import DeadLetterPublisher
+from streams.errors import StreamUnavailable
+from streams.metrics import Metrics
+from streams.publisher import RecordProducer
+from streams.settings import Settings
+from streams.topics import ensure_topics
+
+_SEMANTIC_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
+"""Embedding takes seconds a batch; a small one keeps what a crash repeats, and what a poll waits for, small."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+async def run_indexer(index: str, settings: Settings, metrics: Metrics, *, stop: asyncio.Event) -> None:
+    """Keep an index up to date until `stop` is set.
+
+    Raises:
+        GenerationUnusable: the index must be rebuilt.
+        StreamMismatch: the topic is another one, and the index must be rebuilt.
+    """
+    await _make_topics(settings, stop)
+    bootstrap_servers = str(settings.kafka_bootstrap_servers)
+    producer = RecordProducer(bootstrap_servers, client_id=f"embed-search-{index}-dead-letters")
+    try:
+        async with writers(index, settings) as open_writer:
+            indexer = Indexer(
+                _options(index, settings, bootstrap_servers),
+                open_writer,
+                dead_letters=DeadLetterPublisher(producer, settings.dead_letter_topic),
+                metrics=metrics,
+            )
+            await indexer.run(stop)
+    finally:
+        await producer.close()
+
+
+async def _make_topics(settings: Settings, stop: asyncio.Event) -> None:
+    """Create the topics where they are missing, as soon as Kafka answers."""
+    attempt = 0
+    while not stop.is_set():
+        try:
+            await ensure_topics(
+                str(settings.kafka_bootstrap_servers),
+                settings.topic,
+                dead_letter_topic=settings.dead_letter_topic,
+                partitions=settings.partitions,
+                replication_factor=settings.replication_factor,
+            )
+        except StreamUnavailable as exc:
+            delay = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+            attempt += 1
+            _log.warning("waiting for Kafka", reason=str(exc), seconds=delay)
+            await wait_or_stop(stop, delay)
+        else:
+            return
+
+
+def _options(index: str, settings: Settings, bootstrap_servers: str) -> IndexerOptions:
+    shared = index == SEMANTIC
+    limits = BatchLimits(settings.batch_documents, settings.batch_bytes, settings.batch_age_ms / 1000)
+    return IndexerOptions(
+        index=index,
+        bootstrap_servers=bootstrap_servers,
+        topic=settings.topic,
+        group=f"embed-search.{settings.topic}.{index}",
+        limits=_SEMANTIC_BATCH if shared else limits,
+        max_body_bytes=settings.max_body_bytes,
+        poll_records=1 if shared else 500,
+        shared=shared,
+        reports_undecodable=index == settings.indexes[0],
+    )

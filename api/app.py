@@ -1,0 +1,79 @@
+"""The ASGI application: routes, errors, and the layer around them that sees every request."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from litestar import Litestar, Response
+from litestar.di import Provide
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from api.observed import ObservedApp
+from api.problems import PROBLEM_MEDIA_TYPE, problem_reply
+from api.routes.documents import delete_document, get_document, publish, put_document
+from api.routes.health import health, livez, readyz, startupz, system
+from api.routes.metrics import metrics as metrics_route
+from api.routes.requests import SERVICES, AnyRequest, provide_services, trace_id
+from api.routes.search import search, search_by_link
+from api.routes.specs import asyncapi, docs, openapi
+from api.services import Services
+from streams.metrics import Metrics
+from streams.tracing import Tracer
+
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
+    search,
+    search_by_link,
+    publish,
+    put_document,
+    get_document,
+    delete_document,
+    health,
+    livez,
+    readyz,
+    startupz,
+    system,
+    metrics_route,
+    openapi,
+    asyncapi,
+    docs,
+)
+
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+def create_app(open_services: OpenServices, metrics: Metrics) -> ASGIApp:
+    """Build the application; it opens the services when it starts, and closes them when it stops.
+
+    Args:
+        open_services: opens what the routes work with.
+        metrics: of this process.
+    """
+    return ObservedApp(build_routes(open_services), Tracer("api"), metrics)
+
+
+def build_routes(open_services: OpenServices) -> Litestar:
+    """The framework's application, without the layer around it."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services() as services:
+            app.state[SERVICES] = services
+            yield
+
+    return Litestar(
+        route_handlers=ROUTES,
+        lifespan=[lifespan],
+        dependencies={SERVICES: Provide(provide_services, sync_to_thread=False)},
+        exception_handlers={Exception: _problem},
+        openapi_config=None,  # see api.openapi
+        logging_config=None,  # the entry point configures logs
+        request_max_body_size=None,  # routes read bodies themselves, each with its own bound
+        debug=False,
+    )
+
+
+def _problem(request: AnyRequest, error: Exception) -> Response[bytes]:
+    reply = problem_reply(error, trace_id(request))
+    return Response(
+        reply.body(), status_code=reply.problem.status, headers=reply.headers, media_type=PROBLEM_MEDIA_TYPE
+    )

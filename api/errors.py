@@ -1,0 +1,76 @@
+"""Errors of the API itself, named by what the client must do about them.
+
+ApiFault
+├── InvalidRequest        change the named field
+├── UnsupportedMediaType  send another content type
+├── RequestTooLarge       send less
+├── DocumentNotFound      there is no such document
+└── SearchUnavailable     no search method could answer: try again later
+
+Two more are raised where the API wraps a backend, and are the backend's own to everybody else:
+BackendFailed is BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
+"""
+
+from collections.abc import Mapping
+
+from indexer.errors import BackendUnavailable, DeadlineExceeded
+from streams.errors import EmbedSearchError
+
+
+class ApiFault(EmbedSearchError):
+    """Whatever the API raises on purpose."""
+
+
+class InvalidRequest(ApiFault):
+    """A request breaks a rule of the contract.
+
+    Args:
+        field: name of the offending field or parameter; empty when the request as a whole is to blame.
+        detail: what is wrong with it and which limit it broke.
+    """
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.field = field
+        self.detail = detail
+
+
+class UnsupportedMediaType(ApiFault):
+    """The content type is not one this route reads."""
+
+
+class RequestTooLarge(ApiFault):
+    """The body, or a line of it, is beyond its limit."""
+
+
+class DocumentNotFound(ApiFault):
+    """No index that could be asked holds the document.
+
+    Args:
+        document_id: what was asked for.
+        unasked: why an index could not be asked, by its name.
+    """
+
+    def __init__(self, document_id: str, unasked: Mapping[str, str]) -> None:
+        super().__init__(f"there is no document {document_id!r}")
+        self.unasked = dict(unasked)
+
+
+class SearchUnavailable(ApiFault):
+    """No search method could answer.
+
+    Args:
+        reasons: why not, by method.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("no search method could answer")
+        self.reasons = dict(reasons)
+
+
+class BackendFailed(BackendUnavailable):
+    """A backend failed in a way that it does not know itself: a defect, or a panic in native code."""
+
+
+class Behind(DeadlineExceeded):
+    """An index has not read as far as the client's token, and the time to wait for it is up."""

@@ -1,0 +1,95 @@
+"""Makes any backend keep its deadline, and fail only with errors that have a meaning.
+
+A call that does not end in time is cancelled and left behind, never waited for: cancelling a database query may need
+an answer from the very server that hangs. A panic in native code is a `BaseException`; it becomes a failure of this
+one backend.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from api.errors import BackendFailed
+from indexer.backend import Answer, IndexStats, Query, SearchBackend
+from indexer.deadline import Deadline
+from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault
+from streams.change import StoredDocument
+from streams.document import DocumentId
+
+MAX_STRAGGLERS: Final = 64
+"""Calls of one backend that may be left behind at a time; with more, it is not asked at all."""
+
+T = TypeVar("T")
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class GuardedBackend:
+    """A `SearchBackend` that answers or raises an `IndexFault`, by the deadline.
+
+    Args:
+        inner: the backend.
+        name: of its search method.
+    """
+
+    def __init__(self, inner: SearchBackend, name: str) -> None:
+        self._inner = inner
+        self._name = name
+        self._stragglers: set[asyncio.Task[Any]] = set()
+
+    async def search(self, query: Query) -> Answer:
+        """As `SearchBackend.search`."""
+        return await self._guard(self._inner.search(query), query.deadline)
+
+    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+        """As `SearchBackend.newest`."""
+        return await self._guard(self._inner.newest(limit, deadline), deadline)
+
+    async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
+        """As `SearchBackend.fetch`."""
+        return await self._guard(self._inner.fetch(ids, deadline), deadline)
+
+    async def stats(self, deadline: Deadline) -> IndexStats:
+        """As `SearchBackend.stats`."""
+        return await self._guard(self._inner.stats(deadline), deadline)
+
+    async def close(self) -> None:
+        """As `SearchBackend.close`."""
+        await self._inner.close()
+
+    async def _guard(self, call: Coroutine[Any, Any, T], deadline: Deadline) -> T:
+        if len(self._stragglers) >= MAX_STRAGGLERS:
+            call.close()
+            raise BackendUnavailable(f"{MAX_STRAGGLERS} earlier calls have not ended")
+        task = asyncio.create_task(call)
+        try:
+            await asyncio.wait({task}, timeout=deadline.remaining())
+        finally:
+            if not task.done():
+                self._leave_behind(task)
+        if not task.done():
+            raise DeadlineExceeded("the deadline passed")
+        return self._result(task)
+
+    def _leave_behind(self, task: asyncio.Task[T]) -> None:
+        task.cancel()
+        self._stragglers.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._stragglers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.debug("abandoned call failed", backend=self._name, error=repr(error))
+
+    def _result(self, task: asyncio.Task[T]) -> T:
+        if task.cancelled():
+            raise BackendFailed("the backend gave up its own call")
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, IndexFault):
+            raise error
+        _log.error("backend failed unexpectedly", backend=self._name, exc_info=error)
+        raise BackendFailed("failed unexpectedly; the log has the reason") from error

@@ -1,0 +1,98 @@
+"""`/documents`: documents go to Kafka, never straight to an index; what comes back is what the indexes hold."""
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from litestar import delete, get, post, put
+
+from api.body import LONE_SURROGATE, LineReader, lone_surrogate_field, read_body
+from api.errors import InvalidRequest, UnsupportedMediaType
+from api.ingest import Ingest, line_limit
+from api.lookup import look_up
+from api.responses import DocumentResponse, PublishResponse
+from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.services import Services
+from indexer.deadline import Deadline
+from streams.codec import parse_document
+from streams.document import Document, DocumentId, check_id
+from streams.errors import InvalidDocument, UndecodableRecord
+
+JSON_TYPES: Final = frozenset({"application/json"})
+NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+_PREFIX: Final = b"/documents/"
+
+
+@post("/documents", status_code=202)
+async def publish(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
+    """Publish one document, or a stream of them."""
+    if _require_media_type(request, JSON_TYPES | NDJSON_TYPES) in NDJSON_TYPES:
+        return await _publish_lines(request, services)
+    document = await _read_document(request, services, default_id=None)
+    return _published(request, await services.publications.put(document))
+
+
+@put("/documents/{document_id:path}", status_code=202)
+async def put_document(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
+    """Publish a version of the document with this id."""
+    document_id = _document_id(request)
+    _require_media_type(request, JSON_TYPES)
+    document = await _read_document(request, services, default_id=document_id)
+    if document.id != document_id:
+        raise InvalidRequest("id", "must equal the id in the address, or be left out")
+    return _published(request, await services.publications.put(document))
+
+
+@delete("/documents/{document_id:path}", status_code=202)
+async def delete_document(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
+    """Publish a tombstone for this id."""
+    return _published(request, await services.publications.delete(_document_id(request)))
+
+
+@get("/documents/{document_id:path}")
+async def get_document(request: AnyRequest, services: ServicesDependency) -> DocumentResponse:
+    """The stored document, and where it is indexed."""
+    deadline = Deadline.after(services.settings.timeout_ms / 1000)
+    found = await look_up(_document_id(request), services.backends, deadline)
+    return DocumentResponse(found.document, found.indexes, trace_id(request))
+
+
+async def _publish_lines(request: AnyRequest, services: Services) -> PublishResponse:
+    limit = services.settings.max_body_bytes
+    ingest = Ingest(services.publications.publisher, limit)
+    token = await ingest.run(LineReader(body_chunks(request), line_limit(limit)))
+    return PublishResponse(ingest.accepted, ingest.rejected, ingest.rejected_total, token, trace_id(request))
+
+
+async def _read_document(request: AnyRequest, services: Services, *, default_id: str | None) -> Document:
+    limit = services.settings.max_body_bytes
+    body = await read_body(body_chunks(request), line_limit(limit))
+    try:
+        return parse_document(body, default_id=default_id, max_body_bytes=limit)
+    except UndecodableRecord as exc:
+        if field := lone_surrogate_field(body):
+            raise InvalidDocument(field, LONE_SURROGATE) from exc
+        raise
+
+
+def _published(request: AnyRequest, token: str) -> PublishResponse:
+    return PublishResponse(1, [], 0, token, trace_id(request))
+
+
+def _require_media_type(request: AnyRequest, accepted: frozenset[str]) -> str:
+    """The content type, which must be given: a page of another site cannot send these without asking us first."""
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise UnsupportedMediaType(f"content-type must be {' or '.join(sorted(accepted))}, got {given[:64]!r}")
+    return given
+
+
+def _document_id(request: AnyRequest) -> DocumentId:
+    """The id as it stands in the address; the router would drop slashes that belong to it."""
+    raw = request.scope["raw_path"].removeprefix(_PREFIX)
+    try:
+        document_id = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as exc:
+        raise InvalidRequest("id", "is not valid UTF-8") from exc
+    check_id(document_id)
+    return DocumentId(document_id)

@@ -1,0 +1,50 @@
+"""`/health`, the probes, and what a client needs to know to take part."""
+
+from litestar import Response, get
+
+from api.health import answers_searches, judge
+from api.responses import HealthResponse, ProbeResponse, SystemResponse
+from api.routes.requests import ServicesDependency
+
+_UNAVAILABLE = 503
+
+
+@get("/health")
+async def health(services: ServicesDependency) -> Response[HealthResponse]:
+    """Whether the system can answer searches, part by part."""
+    verdict = judge(await services.probe.state(), services.settings.topic)
+    return Response(verdict, status_code=_UNAVAILABLE if verdict.status == "unhealthy" else 200)
+
+
+@get("/livez")
+async def livez() -> ProbeResponse:
+    """This process runs; nothing else is looked at."""
+    return ProbeResponse("ok")
+
+
+@get("/startupz")
+async def startupz() -> ProbeResponse:
+    """Start-up is over: before that, no request gets here."""
+    return ProbeResponse("ok")
+
+
+@get("/readyz")
+async def readyz(services: ServicesDependency) -> Response[ProbeResponse]:
+    """At least one index answers searches."""
+    if answers_searches(await services.probe.state()):
+        return Response(ProbeResponse("ok"))
+    return Response(ProbeResponse("not ready"), status_code=_UNAVAILABLE)
+
+
+@get("/system")
+async def system(services: ServicesDependency) -> SystemResponse:
+    """What runs here, and where to publish to."""
+    settings = services.settings
+    return SystemResponse(
+        version=services.version,
+        bootstrap_servers=services.bootstrap_servers,
+        topic=settings.topic,
+        dead_letter_topic=settings.dead_letter_topic,
+        indexes=settings.indexes,
+        max_body_bytes=settings.max_body_bytes,
+    )

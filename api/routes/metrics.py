@@ -1,0 +1,17 @@
+"""`GET /metrics`."""
+
+import asyncio
+
+from litestar import Response, get
+
+from api.exposition import expose
+from api.operations import TEXT
+from api.routes.requests import ServicesDependency
+
+
+@get("/metrics")
+async def metrics(services: ServicesDependency) -> Response[bytes]:
+    """Everything that is measured, summed over the processes of this machine."""
+    state = await services.probe.state()
+    text = await asyncio.to_thread(expose, services.metrics, state)
+    return Response(text, media_type=TEXT)

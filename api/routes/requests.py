@@ -1,0 +1,44 @@
+"""What every route reads from a request: its services, its trace id, its body as it arrives."""
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+
+from api.errors import InvalidRequest
+from api.observed import TRACE_ID
+from api.services import Services
+
+SERVICES = "services"
+"""Name of the dependency, and of the application state that holds it."""
+
+ServicesDependency = NamedDependency[Services]
+AnyRequest = Request[Any, Any, State]
+
+
+def provide_services(state: State) -> Services:
+    """The services that start-up opened."""
+    return cast("Services", state[SERVICES])
+
+
+def trace_id(request: AnyRequest) -> str:
+    """The request's trace id, 32 hex digits."""
+    return cast("str", request.scope["state"][TRACE_ID])
+
+
+async def body_chunks(request: AnyRequest) -> AsyncIterator[bytes]:
+    """The body as it arrives; the framework's own stream calls a client that went away an error of the server.
+
+    Raises:
+        InvalidRequest: the client went away before the end.
+    """
+    while True:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise InvalidRequest("", "the body was cut off")
+        if message["body"]:
+            yield message["body"]
+        if not message["more_body"]:
+            return

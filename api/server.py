@@ -1,0 +1,147 @@
+"""Runs the API: uvicorn with worker processes, chosen because it replaces a worker that dies and goes on."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+import uvicorn
+from litestar.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
+
+from api.app import create_app
+from api.highlighting import QueryHighlighter
+from api.protocol import TimedProtocol
+from api.search import Highlighters
+from api.services import Services, open_services
+from indexer.analysis import get_analyzer
+from indexer.native import compile_pattern
+from indexer.registry import open_backend
+from streams.errors import SettingsError
+from streams.logs import configure_logs
+from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, shared_directory
+from streams.settings import Settings, load_settings, variable
+
+BACKLOG: Final = 2_048
+MAX_CONCURRENCY: Final = 200
+"""Connections and requests of one worker; beyond, it answers 503 at once."""
+
+KEEP_ALIVE_SECONDS: Final = 5
+GRACE_SECONDS: Final = 8
+"""For requests that run when the server is told to stop."""
+
+_HIGHLIGHT_ANALYZER: Final = "english"
+
+
+def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish.
+
+    Args:
+        settings: of the server; its workers read their own, from the same environment.
+        factory: import path of what makes a worker's application.
+
+    Raises:
+        SettingsError: the address cannot be listened on.
+    """
+    config = uvicorn.Config(
+        factory,
+        factory=True,
+        workers=settings.workers,
+        http=TimedProtocol,
+        ws="none",
+        lifespan="on",
+        limit_concurrency=MAX_CONCURRENCY,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+        server_header=False,
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+    )
+    with _listening_socket(settings) as listener, _metrics_directory(settings):
+        if settings.workers > 1:
+            Multiprocess(config, sockets=[listener]).run()
+        else:
+            _run_here(config, listener)
+
+
+def worker_app() -> ASGIApp:
+    """The application of one worker process, from the settings in its environment."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    metrics = Metrics(shared_directory())
+    return create_app(partial(_open_worker, settings, metrics), metrics)
+
+
+def default_highlighters() -> Highlighters:
+    """Highlighters that read words as the bm25 index does, and patterns as the native one does."""
+    return partial(QueryHighlighter, analyze=get_analyzer(_HIGHLIGHT_ANALYZER).tokens, compile_pattern=compile_pattern)
+
+
+@asynccontextmanager
+async def stopping_with_parent() -> AsyncIterator[None]:
+    """End this process as SIGTERM would when the process that supervises the workers is gone.
+
+    A parent that was killed cannot stop its workers, and they would keep the port.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_reader(parent.sentinel, _stop_orphan, loop, parent.sentinel)
+    try:
+        yield
+    finally:
+        loop.remove_reader(parent.sentinel)
+
+
+@asynccontextmanager
+async def _open_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+    backends = {index: open_backend(index, settings, metrics) for index in settings.indexes}
+    async with stopping_with_parent(), open_services(settings, metrics, backends, default_highlighters()) as services:
+        yield services
+
+
+def _stop_orphan(loop: asyncio.AbstractEventLoop, sentinel: int) -> None:
+    loop.remove_reader(sentinel)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run_here(config: uvicorn.Config, listener: socket.socket) -> None:
+    # uvicorn raises the signal that stopped it once more, for whoever handled it before: we are done by then.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listening_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise SettingsError(
+            f"{variable('host')}, {variable('port')}: cannot listen on {settings.host}:{settings.port}: {exc.strerror}"
+        ) from exc
+
+
+@contextlib.contextmanager
+def _metrics_directory(settings: Settings) -> Iterator[None]:
+    """Several workers need a directory to share what they count; whoever started us may have named one."""
+    if settings.workers == 1 or shared_directory() is not None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="embed-search-metrics-") as directory:
+        os.environ[MULTIPROCESS_VARIABLE] = directory
+        try:
+            yield
+        finally:
+            del os.environ[MULTIPROCESS_VARIABLE]

@@ -1,0 +1,124 @@
+"""What the routes work with, opened together and closed together, each part within a time limit.
+
+Nothing here needs a service to be up: an index that is missing, or a Kafka that is away, fails its own calls until it
+is there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+import structlog
+
+from api.guarded import GuardedBackend
+from api.measured import MeasuredBackend
+from api.parameters import SearchRules
+from api.publications import Publications
+from api.search import Highlighters, Searcher
+from api.specs import Specs, make_specs
+from api.system import SystemProbe
+from indexer.backend import SearchBackend
+from streams.errors import SettingsError
+from streams.metrics import Metrics
+from streams.publisher import DocumentPublisher, RecordProducer
+from streams.settings import Settings, variable
+from streams.topics import OffsetProbe
+
+CLOSE_SECONDS: Final = 3.0
+_DISTRIBUTION: Final = "embed-search"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What the routes work with.
+
+    Attributes:
+        settings: of this system.
+        bootstrap_servers: of Kafka.
+        version: of this software.
+        rules: what a search may ask for.
+        searcher: answers searches.
+        backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
+        publications: to Kafka.
+        probe: looks at the system.
+        metrics: of this process.
+        specs: what describes the system.
+    """
+
+    settings: Settings
+    bootstrap_servers: str
+    version: str
+    rules: SearchRules
+    searcher: Searcher
+    backends: Mapping[str, SearchBackend]
+    publications: Publications
+    probe: SystemProbe
+    metrics: Metrics
+    specs: Specs
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, metrics: Metrics, backends: Mapping[str, SearchBackend], highlighters: Highlighters
+) -> AsyncIterator[Services]:
+    """Open everything for as long as the block runs; the backends are closed as well.
+
+    Args:
+        settings: of this system.
+        metrics: of this process.
+        backends: by method, as the indexes' registry opened them.
+        highlighters: for snippets.
+
+    Raises:
+        SettingsError: the settings name no Kafka.
+    """
+    servers = settings.kafka_bootstrap_servers
+    if servers is None:
+        raise SettingsError(f"{variable('kafka_bootstrap_servers')} is not set")
+    producer = RecordProducer(servers, client_id="embed-search-api")
+    offsets = OffsetProbe(servers, settings.topic)
+    guarded = {name: MeasuredBackend(GuardedBackend(backends[name], name), name, metrics) for name in settings.indexes}
+    publications = Publications(DocumentPublisher(producer, settings.topic))
+    probe = SystemProbe(guarded, offsets)
+    try:
+        yield Services(
+            settings=settings,
+            bootstrap_servers=servers,
+            version=version(_DISTRIBUTION),
+            rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
+            searcher=Searcher(guarded, highlighters),
+            backends=guarded,
+            publications=publications,
+            probe=probe,
+            metrics=metrics,
+            specs=make_specs(settings, servers, version(_DISTRIBUTION)),
+        )
+    finally:
+        await _close_all(
+            {"publications": publications.close, "probe": probe.close},
+            {"producer": producer.close, "offsets": offsets.close}
+            | {name: backend.close for name, backend in backends.items()},
+        )
+
+
+Close = Callable[[], Awaitable[None]]
+
+
+async def _close_all(*stages: Mapping[str, Close]) -> None:
+    """Close the parts of each stage at once, one stage after the other."""
+    for stage in stages:
+        async with asyncio.TaskGroup() as group:
+            for name, close in stage.items():
+                group.create_task(_close(name, close))
+
+
+async def _close(name: str, close: Close) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await close()
+    except Exception as exc:  # noqa: BLE001 - at the end, one part that fails must not keep the others open
+        _log.warning("did not close cleanly", part=name, error=repr(exc))

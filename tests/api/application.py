@@ -1,0 +1,100 @@
+"""The application over fakes, as a client sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from litestar.types import ASGIApp
+
+from api.app import create_app
+from api.guarded import GuardedBackend
+from api.highlighting import QueryHighlighter
+from api.measured import MeasuredBackend
+from api.parameters import SearchRules
+from api.publications import Publications
+from api.search import Searcher
+from api.services import Services
+from api.specs import make_specs
+from api.system import OffsetSource, SystemProbe
+from indexer.analysis import get_analyzer
+from indexer.backend import SearchBackend
+from indexer.native import compile_pattern
+from streams.metrics import Metrics
+from streams.publisher import DocumentPublisher, RecordProducer
+from streams.settings import Settings
+from tests.api.fakes import FakeOffsets
+
+NOWHERE = "127.0.0.1:1"
+"""A Kafka that refuses connections."""
+
+Json = dict[str, Any]
+
+
+def highlighter(query: str) -> QueryHighlighter:
+    """The real highlighter."""
+    return QueryHighlighter(query, get_analyzer("english").tokens, compile_pattern)
+
+
+def make_services(
+    backends: Mapping[str, SearchBackend],
+    *,
+    metrics: Metrics | None = None,
+    offsets: OffsetSource | None = None,
+    bootstrap_servers: str = NOWHERE,
+    **settings: Any,
+) -> Services:
+    """Services over these backends."""
+    chosen = Settings(indexes=tuple(backends), **settings)
+    measured_by = metrics or Metrics()
+    guarded = {
+        name: MeasuredBackend(GuardedBackend(inner, name), name, measured_by) for name, inner in backends.items()
+    }
+    producer = RecordProducer(bootstrap_servers, client_id="test")
+    return Services(
+        settings=chosen,
+        bootstrap_servers=bootstrap_servers,
+        version="0.0.0",
+        rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
+        searcher=Searcher(guarded, highlighter),
+        backends=guarded,
+        publications=Publications(DocumentPublisher(producer, chosen.topic)),
+        probe=SystemProbe(guarded, offsets or FakeOffsets()),
+        metrics=measured_by,
+        specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
+    )
+
+
+@asynccontextmanager
+async def running(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, which is started and stopped around the block."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Services]:
+        yield services
+        await services.publications.close()
+        await services.probe.close()
+
+    app = create_app(opened, services.metrics)
+    async with _lifespan(app), httpx.AsyncClient(transport=transport(app), base_url="http://api") as client:
+        yield client
+
+
+def transport(app: ASGIApp) -> httpx.ASGITransport:
+    """Calls the application without a socket; what escapes it is the test's."""
+    return httpx.ASGITransport(app)  # type: ignore[arg-type] # httpx describes ASGI more loosely than litestar
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    to_app: asyncio.Queue[Any] = asyncio.Queue()
+    from_app: asyncio.Queue[Any] = asyncio.Queue()
+    scope: Any = {"type": "lifespan", "state": {}}
+    serving = asyncio.ensure_future(app(scope, to_app.get, from_app.put))
+    await to_app.put({"type": "lifespan.startup"})
+    assert (await from_app.get())["type"] == "lifespan.startup.complete"
+    yield
+    await to_app.put({"type": "lifespan.shutdown"})
+    assert (await from_app.get())["type"] == "lifespan.shutdown.complete"
+    await serving

@@ -1,0 +1,5 @@
+"""The `embed-search` command."""
+
+from infra.cli.main import main
+
+__all__ = ["main"]

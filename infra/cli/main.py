@@ -1,0 +1,71 @@
+"""The command line: which commands there are, and how every one of them fails.
+
+Exit status: 0 done, 1 failed, 2 used wrongly.
+"""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from infra.cli.failure import CommandFailed
+from infra.supervisor.service import StartError
+from streams.errors import EmbedSearchError, SettingsError
+
+_COMMANDS: Final = {
+    "up": ("infra.cli.up", "Run the whole system on this machine."),
+    "publish": ("infra.cli.publish", "Publish documents to Kafka."),
+    "search": ("infra.cli.search", "Search, and show the hits."),
+    "status": ("infra.cli.status", "Show the state of each index."),
+    "index": ("infra.cli.serve", "Run indexers only."),
+    "api": ("infra.cli.serve", "Run the API only."),
+    "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
+    "doctor": ("infra.cli.doctor", "Check every dependency and setting."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when the command is used: `search` must not wait for an import of Kafka."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the commands, in the order of the help page."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="embed-search")
+def cli() -> None:
+    """Event-streaming search over Kafka: full text, BM25, regex and meaning in one ranking."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its status."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        sys.exit(exc.exit_code)
+    except click.UsageError as exc:
+        exc.show()
+        sys.exit(2)
+    except SettingsError as exc:
+        _fail(str(exc), status=2)
+    except (EmbedSearchError, StartError, CommandFailed, OSError) as exc:
+        _fail(str(exc), status=1)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+def _fail(message: str, *, status: int) -> None:
+    click.echo(f"embed-search: {message}", err=True)
+    sys.exit(status)

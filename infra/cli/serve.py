@@ -1,0 +1,55 @@
+"""`embed-search index` and `embed-search api`: one part of the system, as containers and the supervisor run it."""
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import click
+
+from api.server import run as run_api
+from indexer.run import run_indexer
+from streams.errors import SettingsError
+from streams.logs import configure_logs
+from streams.metrics import Metrics, shared_directory
+from streams.settings import METHODS, Settings, load_settings
+
+
+@click.command("index")
+@click.argument("names", nargs=-1, type=click.Choice(METHODS))
+def index_command(names: tuple[str, ...]) -> None:
+    """Run the indexers NAMES; all that the settings list, if none is named."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    chosen = names or settings.indexes
+    _require_stores(settings, chosen)
+    asyncio.run(_index(settings, chosen))
+
+
+@click.command("api")
+def api_command() -> None:
+    """Run the API."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    _require_stores(settings, settings.indexes)
+    run_api(settings)
+
+
+def _require_stores(settings: Settings, indexes: Sequence[str]) -> None:
+    if settings.kafka_bootstrap_servers is None:
+        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set; `embed-search up` starts a Kafka of its own")
+    if "semantic" in indexes and settings.database_url is None:
+        raise SettingsError(
+            "DATABASE_URL is not set; the index semantic needs it (EMBED_SEARCH_INDEXES can leave it out)"
+        )
+    if "semantic" in indexes and settings.model_path is None:
+        raise SettingsError("MODEL_PATH is not set; the index semantic needs an embedding model")
+
+
+async def _index(settings: Settings, names: Sequence[str]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics = Metrics(shared_directory())
+    async with asyncio.TaskGroup() as tasks:
+        for name in names:
+            tasks.create_task(run_indexer(name, settings, metrics, stop=stop), name=name)

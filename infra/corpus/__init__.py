@@ -1,0 +1,1 @@
+"""Documents to publish: from files and folders, and a sample that needs none."""

@@ -1,0 +1,1 @@
+"""Relevance on judged collections: how good the rankings are, per method and fused."""

@@ -1,0 +1,139 @@
+"""What `embed-search up` runs: Kafka and PostgreSQL unless they are given, an indexer per index, and the API.
+
+Every child gets its settings through the environment, so that it starts exactly as it would by hand or in a container.
+"""
+
+import os
+import shutil
+import sys
+from typing import Final
+
+import httpx
+
+from infra.kafka.server import KafkaServer
+from infra.local.ports import choose_ports
+from infra.postgres.server import PostgresServer
+from infra.setup.artifacts import Artifacts
+from infra.supervisor.data_directory import DataDirectory
+from infra.supervisor.ports import require_free_port
+from infra.supervisor.service import Service, StartError
+from streams.settings import Settings, variable
+
+_PROBE_SECONDS: Final = 4.0
+_INDEXER_STOP_SECONDS: Final = 30.0
+_API_STOP_SECONDS: Final = 15.0
+_API_READY_SECONDS: Final = 120.0
+_LOCAL_ONLY: Final = frozenset({"kafka_bootstrap_servers", "database_url", "model_path", "data_dir"})
+
+
+class LocalSystem:
+    """The services of one data directory.
+
+    Args:
+        settings: what is given from outside, and how to run the rest.
+        directory: where everything is kept.
+        artifacts: what set-up made.
+    """
+
+    def __init__(self, settings: Settings, directory: DataDirectory, artifacts: Artifacts) -> None:
+        self.settings = settings
+        self.directory = directory
+        self._artifacts = artifacts
+        self._ports = choose_ports(directory.root / "ports.json")
+        self._postgres = self._own_postgres()
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        everywhere = self.settings.host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        return f"http://{'127.0.0.1' if everywhere else self.settings.host}:{self.settings.port}"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where Kafka answers."""
+        return self.settings.kafka_bootstrap_servers or f"127.0.0.1:{self._ports.kafka}"
+
+    def services(self) -> list[Service]:
+        """Everything to run, each with what it waits for.
+
+        Raises:
+            StartError: the API's port is taken, or something that set-up makes is missing.
+        """
+        require_free_port(self.settings.port, purpose="the API", option="--port", host=self.settings.host)
+        stores = self._stores()
+        environment = self._environment()
+        after = frozenset(service.name for service in stores)
+        indexers = [self._indexer(index, after, environment) for index in self.settings.indexes]
+        return [*stores, *indexers, self._api(after, environment)]
+
+    def _stores(self) -> list[Service]:
+        stores = []
+        if self.settings.kafka_bootstrap_servers is None:
+            stores.append(self._kafka().service())
+        if self._postgres is not None:
+            stores.append(self._postgres.service())
+        return stores
+
+    def _kafka(self) -> KafkaServer:
+        ports = self._ports
+        jars = self._artifacts.kafka_jars
+        return KafkaServer(self.directory.kafka, jars=jars, port=ports.kafka, controller_port=ports.controller)
+
+    def _own_postgres(self) -> PostgresServer | None:
+        if self.settings.database_url or "semantic" not in self.settings.indexes:
+            return None
+        return PostgresServer(self.directory.postgres, port=self._ports.postgres)
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of every child: what was given, with the settings as they are now in effect."""
+        metrics = self.directory.root / "run" / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)  # files of processes that are gone would be summed up again
+        metrics.mkdir(parents=True)
+        return {
+            **os.environ,
+            **self._plain_settings(),
+            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
+            "EMBED_SEARCH_DATA_DIR": str(self.directory.root),
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            **self._semantic_environment(),
+        }
+
+    def _semantic_environment(self) -> dict[str, str]:
+        if "semantic" not in self.settings.indexes:
+            return {}
+        model = self.settings.model_path or self._artifacts.model
+        if not model.is_file():
+            raise StartError(f"the embedding model is not at {model}: run `make setup`, or set MODEL_PATH")
+        database_url = self.settings.database_url or (self._postgres.dsn if self._postgres else "")
+        return {"MODEL_PATH": str(model), "DATABASE_URL": database_url}
+
+    def _plain_settings(self) -> dict[str, str]:
+        values = self.settings.model_dump(exclude=set(_LOCAL_ONLY))
+        return {variable(name): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
+
+    def _indexer(self, index: str, after: frozenset[str], environment: dict[str, str]) -> Service:
+        return Service(
+            name=f"index-{index}",
+            argv=(sys.executable, "-m", "infra.cli", "index", index),
+            env=environment,
+            after=after,
+            stop_within=_INDEXER_STOP_SECONDS,
+        )
+
+    def _api(self, after: frozenset[str], environment: dict[str, str]) -> Service:
+        return Service(
+            name="api",
+            argv=(sys.executable, "-m", "infra.cli", "api"),
+            env=environment,
+            after=after,
+            ready=self._api_is_ready,
+            ready_within=_API_READY_SECONDS,
+            stop_within=_API_STOP_SECONDS,
+        )
+
+    async def _api_is_ready(self) -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False) as client:
+                return (await client.get(f"{self.url}/readyz")).is_success
+        except httpx.TransportError:
+            return False

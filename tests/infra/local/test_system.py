@@ -1,0 +1,97 @@
+"""What `up` runs, for which settings."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from infra.local.system import LocalSystem
+from infra.setup.artifacts import Artifacts
+from infra.supervisor.data_directory import DataDirectory
+from infra.supervisor.ports import free_port
+from infra.supervisor.service import Service, StartError
+from streams.settings import Settings, load_settings
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """A model that is there; nobody opens it."""
+    artifacts = Artifacts(tmp_path / "cache")
+    artifacts.model.parent.mkdir(parents=True)
+    artifacts.model.touch()
+    return artifacts
+
+
+def services(tmp_path: Path, artifacts: Artifacts, **settings: object) -> dict[str, Service]:
+    """The services of a system, by name."""
+    (tmp_path / "data").mkdir(exist_ok=True)
+    chosen = Settings().model_copy(update={"port": free_port()} | settings)
+    system = LocalSystem(chosen, DataDirectory(tmp_path / "data"), artifacts)
+    return {service.name: service for service in system.services()}
+
+
+def test_everything_is_run_and_waits_for_the_stores(tmp_path: Path, artifacts: Artifacts) -> None:
+    """Kafka and PostgreSQL first, then an indexer an index, and the API."""
+    running = services(tmp_path, artifacts)
+    workers = {"index-bm25", "index-tantivy", "index-native", "index-semantic", "api"}
+    assert set(running) == {"kafka", "postgres"} | workers
+    assert all(running[name].after == {"kafka", "postgres"} for name in workers)
+
+
+def test_an_index_that_is_left_out_needs_no_store_of_its_own(tmp_path: Path, artifacts: Artifacts) -> None:
+    """Without the semantic index there is no PostgreSQL and no model."""
+    artifacts.model.unlink()
+    assert set(services(tmp_path, artifacts, indexes=("bm25",))) == {"kafka", "index-bm25", "api"}
+
+
+def test_services_that_are_given_are_not_started(tmp_path: Path, artifacts: Artifacts) -> None:
+    """`KAFKA_BOOTSTRAP_SERVERS` and `DATABASE_URL` point the children at what is there already."""
+    given = {"kafka_bootstrap_servers": "kafka:9092", "database_url": "postgresql://db/search"}
+    running = services(tmp_path, artifacts, **given)
+    assert {"kafka", "postgres"}.isdisjoint(running)
+    environment = running["index-semantic"].env
+    assert environment is not None
+    assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
+    assert environment["DATABASE_URL"] == "postgresql://db/search"
+
+
+def test_children_read_back_the_settings_they_are_given(
+    tmp_path: Path, artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every setting survives the way through the environment."""
+    environment = services(tmp_path, artifacts, topic="papers", batch_age_ms=50, workers=3)["api"].env
+    assert environment is not None
+    for name in [name for name in os.environ if name.startswith("EMBED_SEARCH_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.topic, settings.batch_age_ms, settings.workers) == ("papers", 50, 3)
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.model_path == artifacts.model
+
+
+def test_counters_of_processes_that_are_gone_are_dropped(tmp_path: Path, artifacts: Artifacts) -> None:
+    """The shared metrics directory is empty at every start."""
+    stale = tmp_path / "data" / "run" / "metrics" / "counter_1.db"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    services(tmp_path, artifacts)
+    assert stale.parent.is_dir()
+    assert not stale.exists()
+
+
+def test_a_taken_api_port_is_refused_before_anything_starts(tmp_path: Path, artifacts: Artifacts) -> None:
+    """The message names the port and the option."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=rf"port {port} .*--port"):
+            services(tmp_path, artifacts, port=port)
+
+
+def test_a_missing_model_is_named_with_its_cure(tmp_path: Path, artifacts: Artifacts) -> None:
+    """Nothing starts that would only fail later."""
+    artifacts.model.unlink()
+    with pytest.raises(StartError, match="make setup"):
+        services(tmp_path, artifacts)

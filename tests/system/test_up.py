@@ -1,0 +1,195 @@
+"""`embed-search up`, from the first start to the last process gone."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from infra.supervisor.ports import free_port
+from streams.settings import METHODS
+from tests.system.processes import Program, program, run_command
+from tests.system.waiting import until
+
+STORY = [
+    {"id": "heap", "title": "Binary heap", "body": "heapq.nsmallest keeps the n smallest items of an iterable"},
+    {"id": "path", "title": "Paths", "body": "os.path.split(path) separates a directory from a file name"},
+    {"id": "lock", "title": "Locks", "body": "threading.Lock guards a critical section against concurrent threads"},
+    {"id": "unicode/ключ 1", "title": "Юникод", "body": "идентификатор с косой чертой и пробелом"},
+]
+WAIT_MS = 30_000
+
+
+class System:
+    """A running `up`, and its HTTP API."""
+
+    def __init__(self, up: Program, port: int, directory: Path) -> None:
+        self.up = up
+        self.url = f"http://127.0.0.1:{port}"
+        self.directory = directory
+        self.http = httpx.Client(base_url=self.url, timeout=40, trust_env=False)
+
+    async def ready(self) -> None:
+        """Wait until it says so."""
+
+        async def greeted() -> bool:
+            assert self.up.running, self.up.output
+            return "try it:" in self.up.output
+
+        await until(greeted, "the system is ready")
+
+    def search(self, query: str, method: str, token: str = "") -> list[str]:
+        """Ids of the hits of one method, once it has read up to the token."""
+        request = {"query": query, "methods": [method], "timeout_ms": WAIT_MS} | ({"wait_for": token} if token else {})
+        response = self.http.post("/search", json=request)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        assert not answer["partial"], answer
+        return [hit["id"] for hit in answer["results"]]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that works on its data directory."""
+        return [process for process in psutil.process_iter() if mentions(process, str(self.directory))]
+
+
+def mentions(process: psutil.Process, directory: str) -> bool:
+    """Whether a process was started for a data directory."""
+    try:
+        told = (*process.cmdline(), process.environ().get("EMBED_SEARCH_DATA_DIR", ""))
+        return process.status() != psutil.STATUS_ZOMBIE and any(directory in text for text in told)
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A data directory of this test's own."""
+    return tmp_path / "data"
+
+
+def start(directory: Path, log: Path, port: int) -> Program:
+    """Start the system."""
+    return Program(["up", "--data-dir", str(directory), "--port", str(port)], {}, log)
+
+
+@pytest.fixture
+def systems() -> Iterator[list[System]]:
+    """Systems started by the test, all gone afterwards."""
+    started: list[System] = []
+    yield started
+    for system in started:
+        system.http.close()
+        if system.up.running:
+            system.up.kill()
+        psutil.wait_procs(system.processes(), timeout=30)
+
+
+def launch(systems: list[System], directory: Path, tmp_path: Path) -> System:
+    """Start another system on the same directory."""
+    port = free_port()
+    system = System(start(directory, tmp_path / f"up-{len(systems)}.log", port), port, directory)
+    systems.append(system)
+    return system
+
+
+@pytest.mark.usefixtures("model_path")
+async def test_documents_live_and_die_in_all_four_indexes_and_survive_a_restart(
+    systems: list[System], directory: Path, tmp_path: Path
+) -> None:
+    """What is published is found by every method; updates and deletes reach all; Ctrl-C stops all; a restart has it."""
+    system = launch(systems, directory, tmp_path)
+    await system.ready()
+    token = publish(system, tmp_path)
+    assert_found(system, token)
+    token = change(system)
+    assert_changed(system, token)
+    assert_status(system)
+    assert system.up.stop(signal.SIGINT) == 0, system.up.output
+    assert system.processes() == []
+
+    again = launch(systems, directory, tmp_path)
+    await again.ready()
+    assert_changed(again, token)
+    again.up.kill()
+
+    async def gone() -> bool:
+        return not again.processes()
+
+    await until(gone, "a killed supervisor takes everything with it", seconds=30)
+
+
+def publish(system: System, tmp_path: Path) -> str:
+    """Publish the story with the command line."""
+    file = tmp_path / "story.ndjson"
+    file.write_text("".join(json.dumps(document) + "\n" for document in STORY))
+    result = run_command(["publish", str(file), "--json"], {"EMBED_SEARCH_URL": system.url})
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["published"] == len(STORY)
+    return str(report["token"])
+
+
+def assert_found(system: System, token: str) -> None:
+    """Every method finds its document first."""
+    assert system.search("nsmallest items", "bm25", token)[0] == "heap"
+    assert system.search('title:heap OR "critical section"', "tantivy", token)[:2] in (
+        ["heap", "lock"],
+        ["lock", "heap"],
+    )
+    assert system.search(r"/os\.path\.\w+\(/", "native", token) == ["path"]
+    assert system.search("how do I protect shared state from races", "semantic", token)[0] == "lock"
+    assert system.search("косой чертой", "native", token) == ["unicode/ключ 1"]
+
+
+def change(system: System) -> str:
+    """Replace one document and delete another, over HTTP."""
+    updated = {"title": "Paths", "body": "pathlib.PurePath.parts splits a path into its components"}
+    assert system.http.put("/documents/path", json=updated).status_code == 202
+    response = system.http.delete("/documents/heap")
+    assert response.status_code == 202, response.text
+    return str(response.json()["token"])
+
+
+def assert_changed(system: System, token: str) -> None:
+    """The old version and the deleted document are gone everywhere, the new version is there."""
+    for method in METHODS:
+        assert "heap" not in system.search("nsmallest", method, token)
+    assert system.search("/os.path.split/", "native", token) == []
+    assert system.search("PurePath.parts", "native", token) == ["path"]
+    assert system.search("pathlib", "bm25", token) == ["path"]
+    stored = system.http.get("/documents/path").json()
+    assert stored["document"]["body"].startswith("pathlib")
+    assert system.http.get("/documents/heap").status_code == 404
+
+
+def assert_status(system: System) -> None:
+    """The command line shows every index with the three documents that are left."""
+    result = run_command(["status", "--json"], {"EMBED_SEARCH_URL": system.url})
+    assert result.returncode == 0, result.stderr
+    components = json.loads(result.stdout)["components"]
+    assert {name: components[name]["details"]["documents"] for name in METHODS} == dict.fromkeys(METHODS, 3)
+    table = run_command(["status"], {"EMBED_SEARCH_URL": system.url})
+    assert all(name in table.stdout for name in METHODS)
+    hits = run_command(["search", "PurePath", "--methods", "native"], {"EMBED_SEARCH_URL": system.url})
+    assert "Paths" in hits.stdout, hits.stderr
+
+
+async def test_a_second_start_on_the_same_directory_is_refused_with_the_reason(directory: Path, tmp_path: Path) -> None:
+    """Two systems never share a data directory; the message names it."""
+    directory.mkdir()
+    with program(["up", "--data-dir", str(directory), "--port", str(free_port())], {}, tmp_path / "first.log") as first:
+
+        async def claimed() -> bool:
+            assert first.running, first.output
+            return "Ctrl-C" in first.output
+
+        await until(claimed, "the first start claims the directory")
+        second = run_command(["up", "--data-dir", str(directory), "--port", str(free_port())], {})
+        assert second.returncode == 1
+        assert str(directory) in second.stderr
+        assert "in use" in second.stderr
+        assert first.stop(signal.SIGINT) == 0

@@ -27,18 +27,19 @@ def choose_ports(remembered: Path) -> LocalPorts:
     Args:
         remembered: file that keeps the choice.
     """
-    wanted = _read(remembered)
+    noted = _read(remembered)
+    wanted = noted or _USUAL
     chosen = LocalPorts(*(_free_or_other(getattr(wanted, name)) for name in LocalPorts.__struct_fields__))
-    if chosen != wanted or not remembered.exists():
+    if chosen != noted:
         replace_file(remembered, msgspec.json.encode(chosen))
     return chosen
 
 
-def _read(remembered: Path) -> LocalPorts:
+def _read(remembered: Path) -> LocalPorts | None:
     try:
         return msgspec.json.decode(remembered.read_bytes(), type=LocalPorts)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
-        return _USUAL
+        return None
 
 
 def _free_or_other(port: int) -> int:

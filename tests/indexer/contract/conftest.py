@@ -19,7 +19,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(params=[*sorted(LOCAL_ENGINES), "semantic"])
+@pytest.fixture(params=[*sorted(LOCAL_ENGINES), pytest.param("semantic", marks=pytest.mark.services)])
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
     """An index, empty at first."""
     if request.param != "semantic":

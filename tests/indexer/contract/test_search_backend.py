@@ -153,7 +153,7 @@ async def test_no_time_left(writer: IndexWriter, backend: SearchBackend) -> None
 
 async def test_answers_are_snapshots(index: Index, writer: IndexWriter, backend: SearchBackend) -> None:
     """While commits go on, each answer is that of one commit, whole, and later ones are not of earlier commits."""
-    done = asyncio.Event()
+    done, answered = asyncio.Event(), asyncio.Event()
     seen: list[int] = []
 
     async def watch() -> None:
@@ -163,11 +163,14 @@ async def test_answers_are_snapshots(index: Index, writer: IndexWriter, backend:
             if index.matches_words:
                 assert answer.total == len(answer.hits) == read
             seen.append(read)
+            answered.set()
 
     async def write() -> None:
         for number in range(0, 60, 2):
             changes = [upsert(f"d{number + more}", "some words", offset=number + more) for more in (0, 1)]
             await index_changes(writer, *changes)
+            answered.clear()
+            await answered.wait()  # else a fast writer is done before a slow backend has answered once
         done.set()
 
     await asyncio.gather(write(), watch(), watch())

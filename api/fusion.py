@@ -26,8 +26,9 @@ TIERS: Final = (200, 2_000, 10_000)
 
 DEFAULT_K: Final = 60
 
-DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "tantivy": 1.0, "native": 1.0, "semantic": 1.0}
-"""What each method counts for when the request does not say."""
+DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "tantivy": 0.5, "native": 1.0, "semantic": 2.0}
+"""What each method counts for when the request does not say. bm25 and tantivy read a query much alike, so that with
+equal weights words would count twice and meaning once; chosen with `infra/evaluation/tune.py`, see docs/relevance.md."""
 
 
 class FusionRule(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ DEFAULT_K: Final = 60
 
 DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "tantivy": 0.5, "native": 1.0, "semantic": 2.0}
 """What each method counts for when the request does not say. bm25 and tantivy read a query much alike, so that with
-equal weights words would count twice and meaning once; chosen with `infra/evaluation/tune.py`, see docs/relevance.md."""
+equal weights words would count twice and meaning once; see docs/relevance.md and `infra/evaluation/tune.py`."""
 
 
 class FusionRule(msgspec.Struct, frozen=True):

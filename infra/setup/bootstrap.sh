@@ -25,14 +25,25 @@ find_uv() {
     fi
 }
 
+# The first that runs: pyenv leaves a python3.13 on the path that only says which version it would need.
+find_python() {
+    local name
+    for name in python3.13 python3.12 python3.11 python3; do
+        if "$name" -c '' >/dev/null 2>&1; then
+            PYTHON="$name"
+            return
+        fi
+    done
+    stop 'Python is missing: install Python 3.11, 3.12 or 3.13 (Debian: apt install python3 python3-venv)'
+}
+
 install_uv() {
-    local python unfinished="$CACHE/uv-$UV_VERSION.unfinished"
-    python="$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)" \
-        || stop 'Python is missing: install Python 3.11, 3.12 or 3.13 (Debian: apt install python3 python3-venv)'
+    local unfinished="$CACHE/uv-$UV_VERSION.unfinished"
+    find_python
     echo 'installing uv ...' >&2
     mkdir -p "$CACHE"
     rm -rf "$unfinished"
-    "$python" -m venv "$unfinished" >/dev/null 2>&1 \
+    "$PYTHON" -m venv "$unfinished" >/dev/null 2>&1 \
         || stop 'the venv module of Python is missing: install it (Debian: apt install python3-venv), or install uv'
     "$unfinished/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$UV_VERSION" \
         || stop 'uv cannot be downloaded: check the network and run it again'

@@ -1,0 +1,58 @@
+"""Kernels: the hot loops of the engines, compiled by numba to machine code that runs without the GIL.
+
+A kernel names its argument types, so it is compiled when its module is imported and never by a call: set-up imports
+them all once and leaves the machine code in numba's cache beside the sources, from where a start reads it. Arguments
+are flat arrays and numbers; what a kernel may write to is declared with `writable`, all else is read-only, as mapped
+files are.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+from numba import types
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KernelType = Any
+"""A type of numba's; it ships no type information."""
+
+uint8: KernelType = types.uint8
+uint32: KernelType = types.uint32
+uint64: KernelType = types.uint64
+int64: KernelType = types.int64
+float64: KernelType = types.float64
+
+
+def readable(item: KernelType) -> KernelType:
+    """A contiguous one-dimensional array that the kernel only reads, mapped or not."""
+    return types.Array(item, 1, "C", readonly=True)
+
+
+def writable(item: KernelType) -> KernelType:
+    """A contiguous one-dimensional array that the kernel fills."""
+    return types.Array(item, 1, "C")
+
+
+def kernel(result: KernelType, *arguments: KernelType) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Compile a function of flat arrays and numbers.
+
+    Args:
+        result: what it returns.
+        arguments: what it takes, in order.
+    """
+    return _compiler(result(*arguments))
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function callable from kernels; it is compiled with each."""
+    compiled: Callable[P, R] = numba.njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def _compiler(signature: KernelType) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    compiler: Callable[[Callable[P, R]], Callable[P, R]] = numba.njit(
+        signature, nogil=True, cache=True, error_model="numpy"
+    )
+    return compiler

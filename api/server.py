@@ -21,7 +21,7 @@ from api.highlighting import QueryHighlighter
 from api.protocol import TimedProtocol
 from api.search import Highlighters
 from api.services import Services, open_services
-from indexer.analysis import get_analyzer
+from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
 from indexer.registry import open_backend
 from streams.errors import SettingsError
@@ -36,8 +36,6 @@ MAX_CONCURRENCY: Final = 200
 KEEP_ALIVE_SECONDS: Final = 5
 GRACE_SECONDS: Final = 8
 """For requests that run when the server is told to stop."""
-
-_HIGHLIGHT_ANALYZER: Final = "english"
 
 
 def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
@@ -81,9 +79,10 @@ def worker_app() -> ASGIApp:
     return create_app(partial(_open_worker, settings, metrics), metrics)
 
 
-def default_highlighters() -> Highlighters:
+def make_highlighters(settings: Settings) -> Highlighters:
     """Highlighters that read words as the bm25 index does, and patterns as the native one does."""
-    return partial(QueryHighlighter, analyze=get_analyzer(_HIGHLIGHT_ANALYZER).tokens, compile_pattern=compile_pattern)
+    analyzer = get_analyzer(analyzer_name(settings.bm25_stemmer, settings.bm25_stop_words))
+    return partial(QueryHighlighter, analyze=analyzer.tokens, compile_pattern=compile_pattern)
 
 
 @asynccontextmanager
@@ -107,7 +106,10 @@ async def stopping_with_parent() -> AsyncIterator[None]:
 @asynccontextmanager
 async def _open_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
     backends = {index: open_backend(index, settings, metrics) for index in settings.indexes}
-    async with stopping_with_parent(), open_services(settings, metrics, backends, default_highlighters()) as services:
+    async with (
+        stopping_with_parent(),
+        open_services(settings, metrics, backends, make_highlighters(settings)) as services,
+    ):
         yield services
 
 

@@ -1,7 +1,7 @@
 """Kernels: the hot loops of the engines, compiled by numba to machine code that runs without the GIL.
 
 A kernel names its argument types, so it is compiled when its module is imported and never by a call: set-up imports
-them all once and leaves the machine code in numba's cache beside the sources, from where a start reads it. Arguments
+them all once and leaves the machine code in `indexer.kernel_cache`, from where a start reads it. Arguments
 are flat arrays and numbers; what a kernel may write to is declared with `writable`, all else is read-only, as mapped
 files are.
 """
@@ -9,8 +9,13 @@ files are.
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-import numba
-from numba import types
+import numpy as np
+from numba import config, njit, types
+
+from indexer.kernel_cache import kernel_cache_directory
+
+# Numba asks for it when a kernel is declared.
+config.CACHE_DIR = str(kernel_cache_directory())  # type: ignore[attr-defined] # numba fills its settings at run time
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -18,6 +23,11 @@ R = TypeVar("R")
 KernelType = Any
 """A type of numba's; it ships no type information."""
 
+_tuple: Any = types.NamedTuple
+_uniform_tuple: Any = types.NamedUniTuple
+
+void: KernelType = types.void
+boolean: KernelType = types.boolean
 uint8: KernelType = types.uint8
 uint32: KernelType = types.uint32
 uint64: KernelType = types.uint64
@@ -35,6 +45,13 @@ def writable(item: KernelType) -> KernelType:
     return types.Array(item, 1, "C")
 
 
+def record(kind: type[tuple[Any, ...]], *fields: KernelType) -> KernelType:
+    """A named tuple of arrays and numbers, as one argument."""
+    if len(set(fields)) == 1:
+        return _uniform_tuple(fields[0], len(fields), kind)
+    return _tuple(fields, kind)
+
+
 def kernel(result: KernelType, *arguments: KernelType) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Compile a function of flat arrays and numbers.
 
@@ -47,12 +64,16 @@ def kernel(result: KernelType, *arguments: KernelType) -> Callable[[Callable[P, 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Make a function callable from kernels; it is compiled with each."""
-    compiled: Callable[P, R] = numba.njit(nogil=True, error_model="numpy")(function)
+    compiled: Callable[P, R] = njit(nogil=True, error_model="numpy", inline="always")(function)
     return compiled
 
 
+@inlined
+def signed(value: Any) -> int:  # noqa: ANN401 - any number of numba's
+    """An integer that does not wrap around at zero, as numba's unsigned ones do."""
+    return np.int64(value)  # type: ignore[return-value] # compiled, it is one
+
+
 def _compiler(signature: KernelType) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    compiler: Callable[[Callable[P, R]], Callable[P, R]] = numba.njit(
-        signature, nogil=True, cache=True, error_model="numpy"
-    )
+    compiler: Callable[[Callable[P, R]], Callable[P, R]] = njit(signature, nogil=True, cache=True, error_model="numpy")
     return compiler

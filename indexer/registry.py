@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from indexer import bm25, native, tantivy
+from indexer.analysis import analyzer_name
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
@@ -26,21 +27,33 @@ class LocalEngine(msgspec.Struct, frozen=True):
     """An engine on local files.
 
     Attributes:
-        settings: what its generations are built with.
+        settings: what its generations are built with, under the settings of the system.
         writer: opens the one writer of a generation.
         searcher: opens a reader of a generation.
     """
 
-    settings: Callable[[], GenerationSettings]
+    settings: Callable[[Settings], GenerationSettings]
     writer: Callable[[Generation], BlockingWriter]
     searcher: Callable[[Generation], BlockingSearcher]
 
 
+def _bm25_settings(settings: Settings) -> GenerationSettings:
+    return bm25.generation_settings(analyzer_name(settings.bm25_stemmer, settings.bm25_stop_words))
+
+
+def _tantivy_settings(_: Settings) -> GenerationSettings:
+    return tantivy.generation_settings()
+
+
+def _native_settings(_: Settings) -> GenerationSettings:
+    return native.generation_settings()
+
+
 LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
     {
-        "bm25": LocalEngine(bm25.generation_settings, bm25.Bm25Writer, bm25.Bm25Searcher),
-        "tantivy": LocalEngine(tantivy.generation_settings, tantivy.TantivyWriter, tantivy.TantivySearcher),
-        "native": LocalEngine(native.generation_settings, native.NativeWriter, native.NativeSearcher),
+        "bm25": LocalEngine(_bm25_settings, bm25.Bm25Writer, bm25.Bm25Searcher),
+        "tantivy": LocalEngine(_tantivy_settings, tantivy.TantivyWriter, tantivy.TantivySearcher),
+        "native": LocalEngine(_native_settings, native.NativeWriter, native.NativeSearcher),
     }
 )
 SEMANTIC: Final = "semantic"
@@ -84,7 +97,7 @@ def open_backend(index: str, settings: Settings, metrics: Metrics) -> SearchBack
 async def _open_local(index: str, settings: Settings) -> IndexWriter:
     engine = LOCAL_ENGINES[index]
     root = indexes_directory(settings)
-    return await ThreadedWriter.open(index, lambda: engine.writer(open_or_create_live(root, engine.settings())))
+    return await ThreadedWriter.open(index, lambda: engine.writer(open_or_create_live(root, engine.settings(settings))))
 
 
 def _embedder(settings: Settings, *, niceness: int = 0) -> EmbedderOptions:

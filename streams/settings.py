@@ -20,6 +20,16 @@ PREFIX: Final = "EMBED_SEARCH_"
 METHODS: Final = ("bm25", "tantivy", "native", "semantic")
 """The search methods, each with an index of that name, in the order in which answers list them."""
 
+STEMMERS: Final = (
+    *("none", "arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "dutch_porter", "english"),
+    *("esperanto", "estonian", "finnish", "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish"),
+    *("italian", "lithuanian", "nepali", "norwegian", "persian", "polish", "porter", "portuguese", "romanian"),
+    *("russian", "serbian", "sesotho", "spanish", "swedish", "tamil", "turkish", "yiddish"),
+)
+"""The languages that Snowball stems (https://snowballstem.org/algorithms/), and `none`."""
+
+STOP_WORDS: Final = ("none", "english")
+
 # Read by other entry points than the settings object: the client's target, and the cache that set-up fills.
 _PREFIXED_ELSEWHERE = frozenset({"EMBED_SEARCH_URL", "EMBED_SEARCH_CACHE_DIR"})
 
@@ -36,6 +46,12 @@ def _known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
     if unknown := [name for name in names if name not in METHODS]:
         raise ValueError(f"unknown index {unknown[0]!r}, the indexes are {', '.join(METHODS)}")
     return tuple(name for name in METHODS if name in names)
+
+
+def _known_stemmer(name: str) -> str:
+    if name not in STEMMERS:
+        raise ValueError(f"must be one of {', '.join(STEMMERS)}")
+    return name
 
 
 IndexNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names), AfterValidator(_known_methods)]
@@ -83,6 +99,17 @@ class Settings(BaseSettings):
     replication_factor: int = Field(default=1, ge=1, le=9, description="Replicas of a topic that is created.")
     max_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, le=4 * MAX_BODY_BYTES, description="Limit of a document's body, bytes of UTF-8."
+    )
+    bm25_stemmer: Annotated[str, AfterValidator(_known_stemmer)] = Field(
+        default="english",
+        description="Language whose endings the bm25 index takes off words, one that Snowball knows, such as `german`,"
+        " or `none`. An index keeps what it was built with, and must be built anew to change it.",
+    )
+    bm25_stop_words: str = Field(
+        default="english",
+        pattern=f"^({'|'.join(STOP_WORDS)})$",
+        description="Words that the bm25 index leaves out: the frequent ones of `english`, or `none`. As with stemming,"
+        " an index keeps it.",
     )
     batch_documents: int = Field(
         default=2_000, ge=1, le=100_000, description="An indexer commits after this many documents."

@@ -7,8 +7,8 @@ A term is made of a run of letters, digits, underscores and marks (see `indexer.
 2. CJK text gives overlapping pairs of characters (as Lucene's CJKBigramFilter does), a single character itself.
 3. Spelling is folded: NFKC, case folding (Unicode 3.13, D145 and UAX 15), and the accents of Latin, Greek and Cyrillic
    letters are dropped; vowel signs of other scripts are letters to their readers and stay.
-4. `english` leaves out stop words and stems words by Snowball's English stemmer (Porter 2); `plain` does neither.
-   Whole identifiers are stemmed too, so that `openBreaker` is found when it is written in lower case.
+4. Stop words are left out and words stemmed, or not (see `indexer.analysis.languages`). Whole identifiers are stemmed
+   too, so that `openBreaker` is found when it is written in lower case.
 
 Runs beyond `MAX_RUN_CHARACTERS` are data, not language, and give no term, unless they are CJK.
 """
@@ -16,16 +16,9 @@ Runs beyond `MAX_RUN_CHARACTERS` are data, not language, and give no term, unles
 import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import chain
-from threading import Lock
 from typing import Final, NamedTuple, TypeVar
 
-import Stemmer
-
 from indexer.analysis.runs import parts, run_pattern, scripts
-from indexer.analysis.stop_words import ENGLISH
-from streams.errors import SettingsError
-
-ANALYZERS: Final = ("english", "plain")
 
 MAX_RUN_CHARACTERS: Final = 256
 
@@ -50,12 +43,16 @@ class Analyzer:
 
     Args:
         name: of the analyzer, as generations keep it.
-        word: makes the term of one folded word; an empty string for a word that gives none.
+        word: makes the term, without accents, of a word in folded case; an empty string for a word that gives none.
+
+    Attributes:
+        name: as given.
+        word: as given.
     """
 
     def __init__(self, name: str, word: Callable[[str], str]) -> None:
         self.name = name
-        self._word = word
+        self.word = word
         self._expansions = _Memo(self._expand)
         self._terms = _Memo(self._terms_of)
 
@@ -73,7 +70,7 @@ class Analyzer:
 
     def _terms_of(self, run: str) -> tuple[str, ...]:
         if run.isascii() and run.isalpha() and run.islower():  # most of all text, and one part
-            term = self._word(run) if len(run) <= MAX_RUN_CHARACTERS else ""
+            term = self.word(run) if len(run) <= MAX_RUN_CHARACTERS else ""
             return (term,) if term else ()
         return tuple(term for term, _, _ in self._expand(run))
 
@@ -90,10 +87,10 @@ class Analyzer:
         if len(run) > MAX_RUN_CHARACTERS:
             return
         places = parts(run)
-        if len(places) != 1 and (whole := self._word(fold(run).strip("_"))):
+        if len(places) != 1 and (whole := self.word(fold_case(run).strip("_"))):
             yield whole, start, start + len(run)
         for first, last in places:
-            if term := self._word(fold(run[first:last])):
+            if term := self.word(fold_case(run[first:last])):
                 yield term, start + first, start + last
 
 
@@ -113,25 +110,18 @@ class _Memo(dict[str, V]):
         return value
 
 
-def get_analyzer(name: str) -> Analyzer:
-    """The analyzer of that name, with an empty cache of its own.
-
-    Raises:
-        SettingsError: there is none.
-    """
-    if name == "english":
-        return Analyzer(name, _english())
-    if name == "plain":
-        return Analyzer(name, str)
-    raise SettingsError(f"analyzer: must be one of {', '.join(ANALYZERS)}, got {name!r}")
-
-
-def fold(word: str) -> str:
-    """One spelling for all that differ in case, accents or compatibility forms only."""
+def fold_case(word: str) -> str:
+    """One spelling for all that differ in case or compatibility forms only."""
     if word.isascii():
         return word.lower()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
-    bare = "".join(c for c in unicodedata.normalize("NFD", folded) if not _is_accent(c))
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+
+
+def drop_accents(word: str) -> str:
+    """One spelling for all that differ in accents only."""
+    if word.isascii():
+        return word
+    bare = "".join(c for c in unicodedata.normalize("NFD", word) if not _is_accent(c))
     return unicodedata.normalize("NFC", bare)
 
 
@@ -142,20 +132,6 @@ def _is_accent(character: str) -> bool:
 
 def _pairs(run: str, start: int) -> Iterator[tuple[str, int, int]]:
     if len(run) == 1:
-        yield fold(run), start, start + 1
+        yield drop_accents(fold_case(run)), start, start + 1
     for place in range(len(run) - 1):
-        yield fold(run[place : place + 2]), start + place, start + place + 2
-
-
-def _english() -> Callable[[str], str]:
-    stemmer = Stemmer.Stemmer("english", 0)
-    lock = Lock()  # a Snowball stemmer keeps the word that it works on
-
-    def stem(word: str) -> str:
-        if word in ENGLISH:
-            return ""
-        with lock:
-            stemmed: str = stemmer.stemWord(word)
-        return stemmed
-
-    return stem
+        yield drop_accents(fold_case(run[place : place + 2])), start + place, start + place + 2

@@ -9,6 +9,7 @@ from rich.console import Console
 from infra.setup.artifacts import Artifacts, cache_directory
 from infra.setup.errors import SetupError
 from infra.setup.kafka_jars import KafkaJars
+from infra.setup.kernels import Kernels
 from infra.setup.llama import LlamaInstalled, LlamaWheel
 from infra.setup.minilm import Model
 from infra.setup.prerequisites import missing_java
@@ -37,7 +38,7 @@ def main() -> None:
 def _steps(artifacts: Artifacts, environment: Mapping[str, str]) -> list[Step]:
     wheel = LlamaWheel(artifacts)
     kafka: list[Step] = [] if _other_kafka(environment) else [KafkaJars(artifacts)]
-    return [*kafka, wheel, LlamaInstalled(artifacts, wheel), Model(artifacts)]
+    return [*kafka, wheel, LlamaInstalled(artifacts, wheel), Model(artifacts), Kernels(artifacts)]
 
 
 def _other_kafka(environment: Mapping[str, str]) -> bool:

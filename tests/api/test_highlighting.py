@@ -5,6 +5,8 @@ import time
 import pytest
 
 from api.highlighting import SCAN_CHARACTERS
+from api.server import make_highlighters
+from streams.settings import Settings
 from tests.api.application import highlighter
 
 
@@ -26,6 +28,13 @@ def _marked(query: str, text: str, *methods: str) -> set[str]:
 def test_words_match_as_the_index_reads_them(query: str, text: str, marked: set[str]) -> None:
     """Inflected words, parts of identifiers and accents are matched as the analyzer does."""
     assert _marked(query, text, "bm25") == marked
+
+
+def test_words_are_stemmed_as_the_settings_say() -> None:
+    """An index with another stemmer finds other words, and those are marked."""
+    german = make_highlighters(Settings(bm25_stemmer="german", bm25_stop_words="none"))("the Häuser")
+    text = "the Hause of houses"
+    assert {text[match.start : match.end] for match in german.matches(text, ["bm25"])} == {"the", "Hause"}
 
 
 def test_native_marks_its_pattern() -> None:

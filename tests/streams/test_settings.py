@@ -88,12 +88,21 @@ def test_variables_of_other_programs_of_ours_are_known(name: str, monkeypatch: p
         ("EMBED_SEARCH_INDEXES", "bm25,elastic"),
         ("EMBED_SEARCH_INDEXES", ","),
         ("EMBED_SEARCH_LOG_LEVEL", "loud"),
+        ("EMBED_SEARCH_BM25_STEMMER", "klingon"),
+        ("EMBED_SEARCH_BM25_STOP_WORDS", "german"),
     ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message begins with what to mend."""
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings()
+
+
+def test_a_wrong_stemmer_is_told_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are many languages, and a name is easily mistaken."""
+    monkeypatch.setenv("EMBED_SEARCH_BM25_STEMMER", "deutsch")
+    with pytest.raises(SettingsError, match=r"must be one of none, arabic, .*german.*yiddish"):
         load_settings()
 
 

@@ -2,14 +2,9 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from indexer.analysis import ANALYZERS, get_analyzer
-from streams.errors import SettingsError
-
-MIXED = st.text(
-    alphabet=st.one_of(st.sampled_from("aAbB01_ -.'é\u0301ßﬁ東京한ｶΣי\u0939\u093f½ⅣＡ"), st.characters()), max_size=40
-)
+from tests.indexer.analysis.texts import MIXED
 
 
 @pytest.mark.parametrize(
@@ -95,9 +90,3 @@ def test_memory_is_bounded() -> None:
     for start in range(0, 150_000, 10_000):
         analyzer.terms(" ".join(f"w{number}" for number in range(start, start + 10_000)))
     assert len(analyzer._terms) <= 65_536
-
-
-def test_unknown_analyzer() -> None:
-    """A name that nobody knows is refused with those that are known."""
-    with pytest.raises(SettingsError, match="english, plain"):
-        get_analyzer("klingon")

@@ -10,6 +10,7 @@ from pathlib import Path
 from indexer.generation import open_or_create_live
 from indexer.registry import LOCAL_ENGINES
 from streams.change import Change
+from streams.settings import Settings
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 
 DOCUMENTS = 40
@@ -27,7 +28,7 @@ def change_at(offset: int) -> Change:
 def main() -> None:
     """Index until killed."""
     engine = LOCAL_ENGINES[sys.argv[1]]
-    writer = engine.writer(open_or_create_live(Path(sys.argv[2]), engine.settings()))
+    writer = engine.writer(open_or_create_live(Path(sys.argv[2]), engine.settings(Settings())))
     begin = writer.watermark().offsets.get(0, 0)
     for start in count(begin, BATCH):
         changes = [change_at(offset) for offset in range(start, start + BATCH)]

@@ -12,6 +12,7 @@ from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import IndexWriter
 from streams.change import Change, StoredDocument
 from streams.document import DocumentId
+from streams.settings import Settings
 from tests.indexer.contract.changes import watermark_after
 
 SOON = 30.0
@@ -48,7 +49,7 @@ class LocalIndex:
 
     async def open_writer(self) -> IndexWriter:
         """As `Index.open_writer`."""
-        settings = self._engine.settings()
+        settings = self._engine.settings(Settings())
         return await ThreadedWriter.open(
             self._name, lambda: self._engine.writer(open_or_create_live(self._root, settings))
         )

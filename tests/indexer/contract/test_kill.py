@@ -10,6 +10,7 @@ from indexer.generation import open_or_create_live
 from indexer.registry import LOCAL_ENGINES
 from streams.change import Upsert
 from streams.document import DocumentId
+from streams.settings import Settings
 from tests.indexer.contract.endless_writer import DOCUMENTS, change_at
 from tests.indexer.contract.harness import SOON
 
@@ -50,7 +51,7 @@ def test_killed_writer_leaves_a_whole_commit(engine: str, tmp_path: Path) -> Non
     ids = [DocumentId(f"d{number}") for number in range(DOCUMENTS)]
     for _ in range(KILLS):
         reported = _write_until_killed(engine, tmp_path, chance.randint(1, 40))
-        generation = open_or_create_live(tmp_path, registered.settings())
+        generation = open_or_create_live(tmp_path, registered.settings(Settings()))
         writer = registered.writer(generation)
         following = writer.watermark().offsets[0]
         writer.close()

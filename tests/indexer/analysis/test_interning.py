@@ -1,0 +1,68 @@
+"""Numbers of terms stand for exactly the terms that the analyzer gives."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from indexer.analysis import ANALYZERS, Analyzer, get_analyzer
+from indexer.analysis.interning import TermInterner
+from indexer.analysis.run_table import RunTable
+from tests.indexer.analysis.texts import MIXED
+
+IDENTIFIERS = st.text(alphabet="aefsxzAFSXZ019_ ", max_size=60)
+LONG_RUNS = st.builds(lambda run, times, end: run * times + end, MIXED, st.integers(1, 400), IDENTIFIERS)
+
+
+def spelt_out(interner: TermInterner, text: str) -> list[str]:
+    """The terms that a text's numbers stand for."""
+    return [interner.terms[number] for number in interner.numbers(text).tolist()]
+
+
+@pytest.mark.parametrize("name", ANALYZERS)
+@given(texts=st.lists(st.one_of(MIXED, IDENTIFIERS, LONG_RUNS), max_size=6))
+@example(texts=["0xC0FFEEs a0x1 _0X1f_ 0xg URLs URLsa HTTPServer getHTTPResponse_code2 __init__ ___", "s_s"])
+@example(texts=["the the", "", "foo\u2014bar foo\ud800bar", "東京 foo 東京bar", "a" * 257, "日" * 300])
+def test_numbers_stand_for_the_terms(name: str, texts: list[str]) -> None:
+    """Whatever came before, a text's numbers spell what the analyzer gives it, of any script and length."""
+    analyzer = get_analyzer(name)
+    interner = TermInterner(analyzer)
+    for text in texts:
+        assert spelt_out(interner, text) == analyzer.terms(text)
+
+
+@given(texts=st.lists(MIXED, max_size=6))
+def test_terms_are_distinct_and_numbered_from_zero(texts: list[str]) -> None:
+    """A term has one number, and no number is left out."""
+    interner = TermInterner(get_analyzer("english"))
+    numbers = [number for text in texts for number in interner.numbers(text).tolist()]
+    assert sorted(set(numbers)) == list(range(len(interner.terms)))
+    assert len(set(interner.terms)) == len(interner.terms)
+
+
+@pytest.mark.parametrize("analyzer", [get_analyzer(name) for name in ANALYZERS], ids=ANALYZERS)
+def test_the_table_grows(analyzer: Analyzer) -> None:
+    """More runs and bytes than there was room for at first keep their numbers, within a text and from text to text."""
+    words = [f"{chr(ord('a') + number % 26) * (number % 40)}w{number}" for number in range(40_000)]
+    texts = [" ".join(words[begin:end]) for begin, end in pairwise([0, 100, 30_000, 40_000])]
+    interner = TermInterner(analyzer)
+    for text in [*texts, *texts]:
+        assert spelt_out(interner, text) == analyzer.terms(text)
+
+
+def test_runs_are_told_apart_by_their_bytes() -> None:
+    """A run has a number of its own even where another one begins like it or goes on."""
+    table = RunTable()
+    assert table.numbers(b"ab a abc ab,b;a\xc3\xa9 a\xc3\xa9b abc").tolist() == [0, 1, 2, 0, 3, 4, 5, 2]
+    assert table.data[: table.starts_since(0)[-1]].tobytes() == b"abaabcba\xc3\xa9a\xc3\xa9b"
+
+
+def test_runs_keep_their_numbers_as_the_table_grows() -> None:
+    """What was seen before the table had to grow is known behind it, in spite of all that came between."""
+    table = RunTable()
+    runs = [f"run{number:020d}".encode() for number in range(50_000)]
+    for begin, end in pairwise([0, 10, 20_000, 50_000]):
+        assert table.numbers(b" ".join(runs[begin:end])).tolist() == list(range(begin, end))
+    assert table.numbers(b" ".join(runs)).tolist() == list(range(50_000))
+    assert table.data[: table.starts_since(0)[-1]].tobytes() == b"".join(runs)

@@ -1,0 +1,34 @@
+"""What the settings make of an index."""
+
+import pytest
+
+from indexer.registry import LOCAL_ENGINES
+from streams.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("stemmer", "stop_words", "analyzer"),
+    [
+        ("english", "english", "english"),
+        ("none", "none", "plain"),
+        ("german", "none", "stemmer=german,stop_words=none"),
+    ],
+)
+def test_bm25_is_built_with_the_analyzer_of_the_settings(stemmer: str, stop_words: str, analyzer: str) -> None:
+    """A generation says by name what its terms were made with."""
+    settings = Settings(bm25_stemmer=stemmer, bm25_stop_words=stop_words)
+    assert LOCAL_ENGINES["bm25"].settings(settings).analyzer == analyzer
+
+
+@pytest.mark.parametrize("index", ["tantivy", "native"])
+def test_other_indexes_do_not_depend_on_it(index: str) -> None:
+    """A change of bm25's analysis does not ask for building them anew."""
+    engine = LOCAL_ENGINES[index]
+    assert engine.settings(Settings(bm25_stemmer="german")) == engine.settings(Settings())
+
+
+def test_each_engine_makes_generations_of_its_own_name() -> None:
+    """An index is found by the name it is listed under."""
+    assert {name: engine.settings(Settings()).index for name, engine in LOCAL_ENGINES.items()} == {
+        name: name for name in LOCAL_ENGINES
+    }

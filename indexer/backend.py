@@ -32,6 +32,20 @@ class Query(msgspec.Struct, frozen=True):
     deadline: Deadline
 
 
+class MatchSpan(msgspec.Struct, frozen=True):
+    """One match in the body of a document.
+
+    Attributes:
+        line: that it begins in, 1 for the first.
+        start: its first character, counted from the beginning of the body.
+        end: the character behind it.
+    """
+
+    line: int
+    start: int
+    end: int
+
+
 class Hit(msgspec.Struct, frozen=True):
     """One document of an answer.
 
@@ -39,11 +53,13 @@ class Hit(msgspec.Struct, frozen=True):
         id: the document.
         score: the backend's own score; larger is better; ties are ordered by id, ascending.
         passage: characters of the body that matched best, as (start, end), where the backend knows.
+        matches: the first matches in the body, in order, where the backend looks for them; not for every hit.
     """
 
     id: DocumentId
     score: float
     passage: tuple[int, int] | None = None
+    matches: tuple[MatchSpan, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -1,17 +1,22 @@
 """What a bm25 segment holds beside the documents.
 
-    posting.*       see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; columns: ordinal, occurrences
-    bm25.lengths    terms of each document, repetitions included    uint32
+    posting.*, block.*   see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences
+    bm25.lengths         terms of each document, repetitions included                                  uint32
+    bm25.ranks           place of each document in the order of ids, for ties                          uint32
+    bm25.block_bounds    of each full block, the largest saturation, in steps of `BOUND_STEP`, up      uint8
+    bm25.list_bounds     the same of each list                                                         uint8
+    bm25.average         the average length that the bounds were computed with, the bits of a float64  uint64
+
+A bound holds for any average length up to the one it was computed with, since saturation grows with the average. For a
+larger one it grows at most as the average does, so readers scale it by that ratio.
 
 Keys of one width make lookups, merges and counts plain numpy operations, and a bag-of-words query never needs the
 spelling of a term that it does not have itself. Two terms with the same hash would count as one: among ten million
 terms the chance that any two do is 3 in a million.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import count
 from typing import Final
 
 import msgspec
@@ -19,7 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.analysis import Analyzer, get_analyzer
+from indexer.analysis.interning import TermInterner
+from indexer.bm25.bounds import BoundsBuilder
+from indexer.bm25.inversion import invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
+from indexer.bm25.topk import ScoredLists
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
 from indexer.segment import (
@@ -32,13 +41,14 @@ from indexer.segment import (
     merged_ordinals,
     write_postings,
 )
-from streams.document import Document
+from streams.document import Document, DocumentId
 
 INDEX: Final = "bm25"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
+2: postings packed in blocks, with bounds of blocks and lists; ranks of ids.
 1: postings of (ordinal, occurrences), lengths; a title counts three times.
 """
 
@@ -70,10 +80,25 @@ class Bm25Contents(msgspec.Struct, frozen=True):
     Attributes:
         postings: by term.
         lengths: terms of each document, shape (documents,), uint32.
+        id_ranks: place of each document in the order of ids, shape (documents,), uint32.
+        block_bounds: largest saturation in each full block, in steps of `BOUND_STEP`, uint8.
+        list_bounds: the same of each list, uint8.
+        average: average length that the bounds were computed with.
     """
 
     postings: PostingLists
     lengths: npt.NDArray[np.uint32]
+    id_ranks: npt.NDArray[np.uint32]
+    block_bounds: npt.NDArray[np.uint8]
+    list_bounds: npt.NDArray[np.uint8]
+    average: float
+
+    def scored_lists(self) -> ScoredLists:
+        """As the kernel of a query takes them."""
+        lists = self.postings
+        by_list = (lists.words, lists.starts, lists.counts)
+        by_block = (lists.block_starts, lists.block_last, lists.block_words)
+        return ScoredLists(*by_list, *by_block, self.block_bounds, self.list_bounds, self.lengths, self.id_ranks)
 
 
 class Bm25Engine:
@@ -88,12 +113,11 @@ class Bm25Engine:
 
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """As `SegmentEngine.build`."""
-        numbers: defaultdict[str, int] = defaultdict(count().__next__)
-        terms = [np.array([numbers[term] for term in self.terms(each)], np.uint64) for each in documents]
+        interner = TermInterner(self._analyzer)
+        terms = [_numbers(interner, document) for document in documents]
         lengths = np.array([len(each) for each in terms], np.uint32)
-        keys = np.array([term_key(term) for term in numbers], np.uint64)
-        write_postings(builder, [_occurrences(terms, keys)], columns=_COLUMNS)
-        builder.add("bm25.lengths", lengths)
+        keys = np.array([term_key(term) for term in interner.terms], np.uint64)
+        _write(builder, [_inverted(terms, keys)], lengths, [document.id for document in documents])
 
     def terms(self, document: Document) -> list[str]:
         """The terms of a document as scores see them: the title's as often as it counts, then the body's."""
@@ -101,17 +125,24 @@ class Bm25Engine:
 
     def open(self, file: SegmentFile) -> Bm25Contents:
         """As `SegmentEngine.open`."""
-        contents = Bm25Contents(PostingLists(file), file.array("bm25.lengths", np.uint32))
-        if contents.postings.postings.shape[1] != _COLUMNS:
-            raise GenerationUnusable(f"{file.path}: postings are not {_COLUMNS} columns wide")
+        contents = Bm25Contents(
+            PostingLists(file, columns=_COLUMNS),
+            file.array("bm25.lengths", np.uint32),
+            file.array("bm25.ranks", np.uint32),
+            file.array("bm25.block_bounds", np.uint8),
+            file.array("bm25.list_bounds", np.uint8),
+            float(file.array("bm25.average", np.uint64).view(np.float64)[0]),
+        )
+        _check_lengths(file, contents)
         return contents
 
     def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[Bm25Contents]]) -> None:
         """As `SegmentEngine.merge`."""
         lists = [source.contents.postings for source in sources]
         chunks = merge_chunks(list(zip(lists, merged_ordinals(sources), strict=True)))
-        write_postings(builder, chunks, columns=_COLUMNS)
-        builder.add("bm25.lengths", np.concatenate([source.contents.lengths[source.kept] for source in sources]))
+        lengths = np.concatenate([source.contents.lengths[source.kept] for source in sources])
+        ids = [source.documents.id(each) for source in sources for each in np.flatnonzero(source.kept).tolist()]
+        _write(builder, chunks, lengths, ids)
 
     def summarise(self, segments: Sequence[Segment[Bm25Contents]]) -> bytes:
         """The statistics of all live documents.
@@ -133,21 +164,52 @@ def read_statistics(summary: bytes) -> Statistics:
     return msgspec.msgpack.decode(summary, type=Statistics) if summary else Statistics()
 
 
-def _occurrences(terms: Iterable[npt.NDArray[np.uint64]], keys: npt.NDArray[np.uint64]) -> PostingChunk:
-    """Count the terms of each document.
+def _numbers(interner: TermInterner, document: Document) -> npt.NDArray[np.uint32]:
+    """As `Bm25Engine.terms`, by number."""
+    title = interner.numbers(document.title)
+    return np.concatenate([title] * TITLE_REPETITIONS + [interner.numbers(document.body)])
+
+
+def _inverted(terms: Sequence[npt.NDArray[np.uint32]], keys: npt.NDArray[np.uint64]) -> PostingChunk:
+    """The posting lists of documents.
 
     Args:
         terms: the terms of each document, as places in `keys`.
-        keys: of the distinct terms.
+        keys: of the distinct terms, in any order.
     """
     order = np.argsort(keys)
-    rank = np.empty_like(order, np.uint64)
-    rank[order] = np.arange(len(keys), dtype=np.uint64)
-    rows = [(rank[each] << np.uint64(32)) | np.uint64(ordinal) for ordinal, each in enumerate(terms)]
-    pairs, occurrences = np.unique(np.concatenate(rows), return_counts=True)
-    ordinals = (pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    postings = np.column_stack((ordinals, occurrences.astype(np.uint32)))
-    return PostingChunk(keys[order][(pairs >> np.uint64(32)).astype(np.intp)], postings)
+    places = np.empty(len(keys), np.int64)
+    places[order] = np.arange(len(keys))
+    starts = np.cumsum([0, *map(len, terms)])
+    list_starts = np.empty(len(keys) + 1, np.int64)
+    postings = np.empty((_COLUMNS, int(starts[-1])), np.uint32)
+    total = invert(np.concatenate(terms), starts, places, list_starts, postings[0], postings[1])
+    return PostingChunk(np.repeat(keys[order], np.diff(list_starts)), postings[:, :total].T)
+
+
+def _write(
+    builder: SegmentFileBuilder,
+    chunks: Iterable[PostingChunk],
+    lengths: npt.NDArray[np.uint32],
+    ids: Sequence[DocumentId],
+) -> None:
+    bounds = BoundsBuilder(lengths)
+    write_postings(builder, chunks, columns=_COLUMNS, on_lists=bounds.add)
+    bounds.write(builder)
+    builder.add("bm25.lengths", lengths)
+    ranks = np.empty(len(ids), np.uint32)
+    ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
+    builder.add("bm25.ranks", ranks)
+
+
+def _check_lengths(file: SegmentFile, contents: Bm25Contents) -> None:
+    fits = (
+        len(contents.lengths) == len(contents.id_ranks),
+        len(contents.block_bounds) == len(contents.postings.block_last),
+        len(contents.list_bounds) == len(contents.postings.keys),
+    )
+    if not all(fits):
+        raise GenerationUnusable(f"{file.path}: bm25 sections that do not fit each other")
 
 
 def _frequencies(segments: Sequence[Segment[Bm25Contents]]) -> dict[int, int]:

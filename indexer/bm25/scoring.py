@@ -54,7 +54,10 @@ class Statistics(msgspec.Struct, frozen=True):
 
 
 class Scorer:
-    """Scores postings against the statistics of one snapshot.
+    """Weighs terms by the statistics of one snapshot.
+
+    Attributes:
+        average_length: avgdl, in terms.
 
     Args:
         statistics: of a snapshot with at least one term.
@@ -62,7 +65,7 @@ class Scorer:
 
     def __init__(self, statistics: Statistics) -> None:
         self._documents = statistics.documents
-        self._average_length = statistics.average_length
+        self.average_length = statistics.average_length
         self._floor = EPSILON * statistics.average_idf()
 
     def idf(self, frequency: int) -> float:
@@ -70,16 +73,20 @@ class Scorer:
         idf = math.log(self._documents - frequency + 0.5) - math.log(frequency + 0.5)
         return self._floor if idf < 0 else idf
 
-    def saturation(self, counts: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-        """The part of the score that depends on the document.
 
-        Args:
-            counts: tf, occurrences of the term in each document, shape (n,), uint32.
-            lengths: |d|, terms of each document, shape (n,), uint32.
+def saturation(
+    counts: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uint32], average_length: float
+) -> npt.NDArray[np.float64]:
+    """The part of the score that depends on the document; less than k1 + 1, and growing with the average length.
 
-        Returns:
-            shape (n,), float64.
-        """
-        tf = counts.astype(np.float64)
-        saturated: npt.NDArray[np.float64] = tf * (K1 + 1) / (tf + K1 * (1 - B + B * lengths / self._average_length))
-        return saturated
+    Args:
+        counts: tf, occurrences of the term in each document, shape (n,), uint32.
+        lengths: |d|, terms of each document, shape (n,), uint32.
+        average_length: avgdl, in terms.
+
+    Returns:
+        shape (n,), float64.
+    """
+    tf = counts.astype(np.float64)
+    saturated: npt.NDArray[np.float64] = tf * (K1 + 1) / (tf + K1 * (1 - B + B * lengths / average_length))
+    return saturated

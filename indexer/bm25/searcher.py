@@ -1,8 +1,9 @@
-"""Answers bag-of-words queries by scoring every document that holds a term of the query."""
+"""Answers bag-of-words queries, segment after segment, by the kernel of `indexer.bm25.topk`."""
 
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -10,11 +11,16 @@ import numpy.typing as npt
 
 from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Query
+from indexer.bm25.bounds import BOUND_STEP
 from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_key
-from indexer.bm25.scoring import Scorer
+from indexer.bm25.scoring import K1, B, Scorer
+from indexer.bm25.topk import NO_THRESHOLD, SCORE_UNITS, Best, Formula, best_documents
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation
 from indexer.segment import Matches, Segment, SegmentedSearcher, Snapshot, best_hits
+
+_ABSENT: Final = -1
+_ALL: Final = np.empty(0, np.uint8)
 
 
 class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
@@ -32,54 +38,110 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
         super().__init__(generation, Bm25Engine(self._analyzer))
 
     def _search(self, snapshot: Snapshot[Bm25Contents], query: Query) -> Answer:
-        terms = _query_terms(snapshot, self._analyzer.terms(query.text))
-        matches: list[Matches] = []
-        if terms:
-            scorer = _scorer(snapshot.manifest.summary)
-            for place, segment in enumerate(snapshot.segments):
-                query.deadline.check()
-                matches.append(_score(segment, [term.weighted(scorer, place) for term in terms], scorer))
-        total = sum(len(each.ordinals) for each in matches)
-        return Answer(best_hits(matches, query.limit), total, snapshot.manifest.watermark)
+        terms = _QueryTerms(snapshot.segments, Counter(self._analyzer.terms(query.text)))
+        if not terms.frequencies.any():
+            return Answer([], 0, snapshot.manifest.watermark)
+        scorer = _scorer(snapshot.manifest.summary)
+        weights = terms.weights(scorer)
+        best, total = _BestOfSegments(query.limit), 0
+        # The largest first: its best hits raise the threshold for the others.
+        for place in sorted(range(len(snapshot.segments)), key=lambda each: -len(snapshot.segments[each].documents)):
+            query.deadline.check()
+            total += best.add(snapshot.segments[place], terms.places[place], weights, scorer)
+        return Answer(best_hits(best.matches, query.limit), total, snapshot.manifest.watermark)
 
 
-class _QueryTerm(msgspec.Struct, frozen=True):
-    """A term of the query that some live document holds: how often it is asked for, and its postings by segment."""
+class _QueryTerms:
+    """The distinct terms of a query, looked up in each segment.
 
-    repetitions: int
-    frequency: int
-    postings: Sequence[npt.NDArray[np.uint32]]
+    Args:
+        segments: of the snapshot.
+        repetitions: how often each term is asked for.
 
-    def weighted(self, scorer: Scorer, segment: int) -> tuple[float, npt.NDArray[np.uint32]]:
-        return self.repetitions * scorer.idf(self.frequency), self.postings[segment]
+    Attributes:
+        places: of each segment, the terms' places in its dictionary, `_ABSENT` for those that it lacks, int64.
+        frequencies: live documents that have each term, shape (terms,), int64.
+    """
+
+    def __init__(self, segments: Sequence[Segment[Bm25Contents]], repetitions: Counter[str]) -> None:
+        keys = np.array([term_key(term) for term in repetitions], np.uint64)
+        self._repetitions = np.array([*repetitions.values()], np.float64)
+        self.places = [_places(segment, keys) for segment in segments]
+        self.frequencies = np.zeros(len(keys), np.int64)
+        for segment, places in zip(segments, self.places, strict=True):
+            self.frequencies += _frequencies(segment, places)
+
+    def weights(self, scorer: Scorer) -> npt.NDArray[np.float64]:
+        """Repetitions times idf of each term, shape (terms,), float64; 0 for terms that no live document has."""
+        idf = [scorer.idf(frequency) if frequency else 0.0 for frequency in self.frequencies.tolist()]
+        weights: npt.NDArray[np.float64] = self._repetitions * np.array(idf)
+        return weights
 
 
-def _query_terms(snapshot: Snapshot[Bm25Contents], terms: Sequence[str]) -> list[_QueryTerm]:
-    found: list[_QueryTerm] = []
-    for term, repetitions in Counter(terms).items():
-        key = term_key(term)
-        postings = [_live_postings(segment, key) for segment in snapshot.segments]
-        if frequency := sum(map(len, postings)):
-            found.append(_QueryTerm(repetitions, frequency, postings))
-    return found
+class _BestOfSegments:
+    """The best hits so far.
+
+    Args:
+        limit: how many are wanted.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._scores = np.empty(0, np.int64)
+        self.matches: list[Matches] = []
+
+    def add(
+        self,
+        segment: Segment[Bm25Contents],
+        places: npt.NDArray[np.int64],
+        weights: npt.NDArray[np.float64],
+        scorer: Scorer,
+    ) -> int:
+        """Search a segment, and return how many of its documents have a term."""
+        held = places != _ABSENT
+        if not held.any():
+            return 0
+        best = Best.of(min(self._limit, len(segment.documents)))
+        formula = _formula(segment.contents, scorer)
+        allowed = _ALL if segment.live is None else segment.live.view(np.uint8)
+        lists = segment.contents.scored_lists()
+        total = best_documents(lists, formula, places[held], weights[held], allowed, self._threshold(), best)
+        size = int(best.size[0])
+        self._scores = np.concatenate((self._scores, best.scores[:size]))
+        self.matches.append(Matches(segment.documents, best.ordinals[:size], best.scores[:size] / SCORE_UNITS))
+        return total
+
+    def _threshold(self) -> int:
+        """The score, in units, that a document must reach to be among the best."""
+        if len(self._scores) < self._limit:
+            return NO_THRESHOLD
+        self._scores = np.partition(self._scores, -self._limit)[-self._limit :]
+        return int(self._scores[0])
 
 
-def _live_postings(segment: Segment[Bm25Contents], key: int) -> npt.NDArray[np.uint32]:
-    postings = segment.contents.postings.find(key)
-    return postings[segment.live_rows(postings[:, 0])]
+def _places(segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    dictionary = segment.contents.postings.keys
+    if not len(dictionary):
+        return np.full(len(keys), _ABSENT)
+    places = np.minimum(np.searchsorted(dictionary, keys), len(dictionary) - 1)
+    return np.where(dictionary[places] == keys, places, _ABSENT)
 
 
-def _score(
-    segment: Segment[Bm25Contents], terms: Sequence[tuple[float, npt.NDArray[np.uint32]]], scorer: Scorer
-) -> Matches:
-    scores = np.zeros(len(segment.documents))
-    matched = np.zeros(len(segment.documents), np.bool_)
-    for weight, postings in terms:
-        ordinals = postings[:, 0]
-        scores[ordinals] += weight * scorer.saturation(postings[:, 1], segment.contents.lengths[ordinals])
-        matched[ordinals] = True
-    found = np.flatnonzero(matched)
-    return Matches(segment.documents, found, scores[found])
+def _frequencies(segment: Segment[Bm25Contents], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Live documents of the segment that have each term, shape (terms,), int64."""
+    postings, live = segment.contents.postings, segment.live
+    frequencies = np.zeros(len(places), np.int64)
+    held = places != _ABSENT
+    if live is None:
+        frequencies[held] = postings.counts[places[held]]
+    else:
+        frequencies[held] = [postings.live_count(place, live) for place in places[held].tolist()]
+    return frequencies
+
+
+def _formula(contents: Bm25Contents, scorer: Scorer) -> Formula:
+    stretched = max(1.0, scorer.average_length / contents.average)  # see `indexer.bm25.postings`
+    return Formula(K1, K1 * (1 - B), K1 * B / scorer.average_length, BOUND_STEP * stretched)
 
 
 @lru_cache(maxsize=2)

@@ -1,16 +1,21 @@
 """Which documents of a segment can match, by the trigrams that a plan asks for."""
 
+from functools import reduce
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.compiled import int64, kernel, readable, uint32, writable
 from indexer.native.contents import NativeContents
-from indexer.native.plan import AllOf, AllTrigrams, AnyOf, Everything, Plan
+from indexer.native.plan import AllOf, AllTrigrams, AnyOf, Everything, Plan, trigrams_of
 from indexer.segment import PostingLists, Segment
 
 _MAX_TRIGRAMS: Final = 64
 """Of one string; more only cost time, once these have narrowed the candidates."""
+
+_FEW_CANDIDATES: Final = 8
+"""So many are verified sooner than narrowed."""
 
 Ordinals = npt.NDArray[np.uint32]
 
@@ -21,6 +26,12 @@ def candidates(segment: Segment[NativeContents], plan: Plan) -> Ordinals:
     if possible is None:
         return np.flatnonzero(segment.kept).astype(np.uint32)
     return possible[segment.live_rows(possible)]
+
+
+def fewest_documents(postings: PostingLists, folded: bytes) -> int:
+    """How many documents have the rarest trigram of a folded text, deleted ones included; 0 when one is missing."""
+    places = _places(postings, trigrams_of(folded))
+    return 0 if places is None else int(postings.counts[places].min())
 
 
 def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
@@ -37,26 +48,56 @@ def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
 
 
 def _with_all(postings: PostingLists, trigrams: frozenset[int]) -> Ordinals:
-    lists = [postings.find(trigram)[:, 0] for trigram in sorted(trigrams)[:_MAX_TRIGRAMS]]
-    lists.sort(key=len)
-    found = lists[0]
-    for each in lists[1:]:
-        if not len(found):
+    places = _places(postings, trigrams)
+    if places is None:
+        return np.empty(0, np.uint32)
+    rarest_first = postings.keys[places[np.argsort(postings.counts[places], kind="stable")]].tolist()
+    found = _ordinals(postings, rarest_first[0])
+    for trigram in rarest_first[1:_MAX_TRIGRAMS]:
+        if len(found) <= _FEW_CANDIDATES:
             break
-        found = np.intersect1d(found, each, assume_unique=True)
+        found = in_both(found, _ordinals(postings, trigram))
     return found
+
+
+def _places(postings: PostingLists, trigrams: frozenset[int]) -> npt.NDArray[np.intp] | None:
+    """Where these keys are among a segment's, or None when one of them is not."""
+    wanted = np.array(sorted(trigrams), np.uint64)
+    places = np.searchsorted(postings.keys, wanted)
+    if places[-1] == len(postings.keys) or not np.array_equal(postings.keys[places], wanted):
+        return None
+    return places
+
+
+def _ordinals(postings: PostingLists, trigram: int) -> Ordinals:
+    return np.ascontiguousarray(postings.find(trigram)[:, 0])
 
 
 def _intersection(sets: list[Ordinals | None]) -> Ordinals | None:
     known = sorted((each for each in sets if each is not None), key=len)
-    if not known:
-        return None
-    found = known[0]
-    for each in known[1:]:
-        found = np.intersect1d(found, each, assume_unique=True)
-    return found
+    return reduce(in_both, known) if known else None
 
 
 def _union(sets: list[Ordinals | None]) -> Ordinals | None:
     known = [each for each in sets if each is not None]
     return np.unique(np.concatenate(known)) if len(known) == len(sets) else None
+
+
+def in_both(left: Ordinals, right: Ordinals) -> Ordinals:
+    """What is in both of two ascending arrays, uint32, ascending."""
+    common = np.empty(min(len(left), len(right)), np.uint32)
+    return common[: _intersect(left, right, common)]
+
+
+@kernel(int64, readable(uint32), readable(uint32), writable(uint32))
+def _intersect(left: Ordinals, right: Ordinals, common: Ordinals) -> int:
+    """Merge without branches on what is compared, which no processor could predict."""
+    at, other, found = 0, 0, 0
+    while at < len(left) and other < len(right):
+        one, two = left[at], right[other]
+        if one == two:
+            common[found] = one
+            found += 1
+        at += one <= two
+        other += two <= one
+    return found

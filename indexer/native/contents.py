@@ -4,6 +4,7 @@
     native.text     searchable text of each document in UTF-8, one after another            uint8
     native.starts   where each begins, and the end of the last                              uint64, documents + 1
     native.titles   bytes of the title that the text begins with; 0 when there is none      uint32
+    native.foreign  1 for a text that holds a long s or a Kelvin sign, else 0               uint8
 
 The searchable text is the title, a newline and the body, or the body alone when there is no title.
 """
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
-from indexer.native.folding import fold_text
+from indexer.native.folding import FOREIGN_FORMS, fold_text
+from indexer.native.literal import Texts
 from indexer.native.plan import TRIGRAM_BYTES
 from indexer.segment import (
     PostingChunk,
@@ -33,10 +35,11 @@ from streams.document import Document
 
 INDEX: Final = "native"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
+2: `native.foreign`, so that a literal need not be searched for by RE2 where its letters have ASCII forms only.
 """
 
 _COLUMNS: Final = 1
@@ -57,19 +60,26 @@ class NativeContents(msgspec.Struct, frozen=True):
 
     Attributes:
         postings: by trigram.
-        text: all documents' text.
-        starts: byte where each document's text begins, shape (documents + 1,), uint64.
+        texts: searchable text of the documents.
         titles: bytes of each title, shape (documents,), uint32.
+        foreign: 1 for a text with characters beyond ASCII that fold to ASCII letters, shape (documents,), uint8.
     """
 
     postings: PostingLists
-    text: memoryview
-    starts: npt.NDArray[np.uint64]
+    texts: Texts
     titles: npt.NDArray[np.uint32]
+    foreign: npt.NDArray[np.uint8]
 
     def text_of(self, ordinal: int) -> memoryview:
         """A document's text in UTF-8, not copied."""
-        return self.text[int(self.starts[ordinal]) : int(self.starts[ordinal + 1])]
+        data, starts = self.texts
+        return data[int(starts[ordinal]) : int(starts[ordinal + 1])].data
+
+    def lengths(self, ordinals: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+        """Bytes of documents' texts, shape (n,), int64."""
+        starts = self.texts.starts
+        lengths: npt.NDArray[np.int64] = (starts[ordinals + np.uint32(1)] - starts[ordinals]).astype(np.int64)
+        return lengths
 
 
 class NativeEngine:
@@ -78,25 +88,29 @@ class NativeEngine:
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """As `SegmentEngine.build`."""
         lengths = np.empty(len(documents), np.int64)
+        foreign = np.empty(len(documents), np.uint8)
         with builder.section("native.text", np.uint8) as section:
             for ordinal, document in enumerate(documents):
-                data = searchable_text(document).encode()
+                text = searchable_text(document)
+                foreign[ordinal] = any(each in text for each in FOREIGN_FORMS)
+                data = text.encode()
                 lengths[ordinal] = len(data)
                 section.write(data)
         _add_starts(builder, lengths)
         builder.add("native.titles", np.array([len(each.title.encode()) for each in documents], np.uint32))
+        builder.add("native.foreign", foreign)
         write_postings(builder, [_trigram_postings(documents)], columns=_COLUMNS)
 
     def open(self, file: SegmentFile) -> NativeContents:
         """As `SegmentEngine.open`."""
         contents = NativeContents(
             PostingLists(file),
-            file.memory("native.text"),
-            file.array("native.starts", np.uint64),
+            Texts(file.array("native.text", np.uint8), file.array("native.starts", np.uint64)),
             file.array("native.titles", np.uint32),
+            file.array("native.foreign", np.uint8),
         )
-        documents_fit = len(contents.starts) == len(contents.titles) + 1
-        if not documents_fit or int(contents.starts[-1]) != len(contents.text):
+        documents_fit = len(contents.texts.starts) - 1 == len(contents.titles) == len(contents.foreign)
+        if not documents_fit or int(contents.texts.starts[-1]) != len(contents.texts.data):
             raise GenerationUnusable(f"{file.path}: native sections that do not fit each other")
         return contents
 
@@ -106,9 +120,10 @@ class NativeEngine:
             for source in sources:
                 for ordinal in np.flatnonzero(source.kept).tolist():
                     section.write(bytes(source.contents.text_of(ordinal)))
-        lengths = [np.diff(source.contents.starts.astype(np.int64))[source.kept] for source in sources]
+        lengths = [np.diff(source.contents.texts.starts.astype(np.int64))[source.kept] for source in sources]
         _add_starts(builder, np.concatenate(lengths))
         builder.add("native.titles", np.concatenate([source.contents.titles[source.kept] for source in sources]))
+        builder.add("native.foreign", np.concatenate([source.contents.foreign[source.kept] for source in sources]))
         lists = [source.contents.postings for source in sources]
         chunks = merge_chunks(list(zip(lists, merged_ordinals(sources), strict=True)))
         write_postings(builder, chunks, columns=_COLUMNS)

@@ -229,6 +229,11 @@ FOLDED: Final = MappingProxyType(
 )
 """Code point to the code point that stands for its orbit, for those that are not it themselves."""
 
+FOREIGN_FORMS: Final = "".join(
+    chr(code) for code, folded in FOLDED.items() if chr(folded).isascii() and not chr(code).isascii()
+)
+"""The characters beyond ASCII that fold to ASCII letters: the long s and the Kelvin sign."""
+
 
 def fold_text(text: str) -> bytes:
     """The folded text in UTF-8; its length may differ from the original's."""

@@ -2,8 +2,8 @@ r"""What a query to the native method means: a literal with smart case, or `/reg
 
 A literal matches in any case unless it holds an upper-case letter; same letters are those that RE2 takes for the same.
 A regex is line-oriented, as grep's: `^` and `$` match at lines, and no match reaches beyond its line, whether by `.`,
-`\s` or `[^x]`. The flag `i` ignores case; `s` lets `.` and classes match newlines too. RE2 takes time linear in the
-text, whatever the pattern.
+`\s` or `[^x]`. The flag `i` ignores case; `s` lets `.` and classes match newlines too; so does `\C`, which is any byte.
+RE2 takes time linear in the text, whatever the pattern.
 """
 
 import re
@@ -14,7 +14,9 @@ from typing import Any, Final
 import re2
 
 from indexer.errors import InvalidQuery
-from indexer.native.plan import Plan, plan_literal, plan_regex
+from indexer.native.literal import Needle
+from indexer.native.plan import Plan, plan_literal, plan_regex, required_literals
+from indexer.native.windows import WindowedRegex
 
 MAX_REGEX_CHARACTERS: Final = 1_024
 MAX_LITERAL_CHARACTERS: Final = 4_096
@@ -26,32 +28,56 @@ MAX_PROGRAM_INSTRUCTIONS: Final = 10_000
 
 _REGEX: Final = re.compile(r"/(.*)/([a-zA-Z]*)", re.DOTALL)
 _FLAGS: Final = frozenset("is")
+_SEES_TEXT_EDGES: Final = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-[a-zA-Z]*m")
+"""Perhaps: `\\A`, `\\z`, and flags that turn off `m`."""
+
 _COMPILED_PATTERNS: Final = 16
 _EMPTY_MATCHES_PER_SPAN: Final = 64
+_LITERAL_INSTRUCTIONS: Final = 64
+"""That a byte of text costs at most in a literal, however long: RE2 is in few of its places at once."""
 
 
 class Pattern:
     """A compiled query; safe for any number of threads. Get one from `compile_pattern`.
 
+    Args:
+        compiled: by RE2.
+        regex: the same, for searching texts with a budget.
+        plan: see the attribute.
+
     Attributes:
+        regex: what finds the matches, in every case.
         plan: the trigrams that a matching text must hold.
+        needle: when set, matches are its occurrences, in texts without foreign forms.
+        required: literals that every match holds, in texts without foreign forms.
+        line_local: whether a match depends on nothing but the line that it is in.
         detail: what the client should know about how the query was read; usually empty.
     """
 
-    def __init__(self, regex: Any, plan: Plan, *, detail: str = "") -> None:  # noqa: ANN401 - re2 has no types
-        self._regex = regex
+    def __init__(
+        self,
+        compiled: Any,  # noqa: ANN401 - re2 has no types
+        regex: WindowedRegex,
+        plan: Plan,
+        *,
+        needle: Needle | None = None,
+        required: tuple[Needle, ...] = (),
+        line_local: bool = False,
+        detail: str = "",
+    ) -> None:
+        self._compiled = compiled
+        self.regex = regex
         self.plan = plan
+        self.needle = needle
+        self.required = required
+        self.line_local = line_local
         self.detail = detail
 
     def spans(self, text: str, limit: int) -> list[tuple[int, int]]:
         """The first matches that are not empty, at most `limit`, as (start, end) in characters of `text`."""
-        matches = islice(self._regex.finditer(text), limit * _EMPTY_MATCHES_PER_SPAN)
+        matches = islice(self._compiled.finditer(text), limit * _EMPTY_MATCHES_PER_SPAN)
         spans = (match.span() for match in matches)
         return list(islice((span for span in spans if span[0] < span[1]), limit))
-
-    def byte_spans(self, text: memoryview, limit: int) -> list[tuple[int, int]]:
-        """The first matches, empty ones too, at most `limit`, as (start, end) in bytes of the UTF-8 `text`."""
-        return [match.span() for match in islice(self._regex.finditer(text), limit)]
 
 
 @lru_cache(maxsize=_COMPILED_PATTERNS)
@@ -78,7 +104,11 @@ def _compile_literal(text: str, detail: str) -> Pattern:
     options = _options()
     options.literal = True
     options.case_sensitive = any(character.isupper() for character in text)
-    return Pattern(_compile(text, options), plan_literal(text), detail=detail)
+    compiled = _compile(text, options)
+    instructions = min(compiled.programsize, _LITERAL_INSTRUCTIONS)
+    regex = WindowedRegex(compiled, instructions, crosses_lines="\n" in text)
+    needle = Needle.exact(text) if options.case_sensitive else Needle.ignoring_case(text)
+    return Pattern(compiled, regex, plan_literal(text), needle=needle, detail=detail)
 
 
 def _compile_regex(regex: str, flags: str) -> Pattern:
@@ -93,7 +123,16 @@ def _compile_regex(regex: str, flags: str) -> Pattern:
     compiled = _compile(f"(?m){regex}", options)
     if compiled.programsize > MAX_PROGRAM_INSTRUCTIONS:
         raise InvalidQuery("query: the regex is too large once its repetitions and classes are written out")
-    return Pattern(compiled, plan_regex(regex))
+    crosses_lines = "s" in flags or "\\C" in regex
+    line_local = not crosses_lines and not _SEES_TEXT_EDGES.search(regex)
+    required = (Needle.ignoring_case(each) for each in sorted(required_literals(regex)))
+    return Pattern(
+        compiled,
+        WindowedRegex(compiled, compiled.programsize, crosses_lines=crosses_lines),
+        plan_regex(regex),
+        required=tuple(each for each in required if each),
+        line_local=line_local,
+    )
 
 
 def _options() -> re2.Options:

@@ -6,7 +6,8 @@ that a part can match are few, they are carried along, so that trigrams reach ac
 `bce`, or `abd` and `bde`.
 """
 
-from itertools import product
+from collections.abc import Collection
+from itertools import product, takewhile
 from typing import Final
 
 import msgspec
@@ -60,6 +61,14 @@ def plan_regex(pattern: str) -> Plan:
         return EVERYTHING
 
 
+def required_literals(pattern: str) -> frozenset[str]:
+    """Folded texts that every match of a pattern is known to hold, whatever its case."""
+    try:
+        return _know(parse_regex(pattern)).required
+    except NotUnderstood:
+        return frozenset()
+
+
 def trigrams_of(data: bytes) -> frozenset[int]:
     """The distinct trigrams of folded UTF-8, each as the number that its three bytes make, big-endian."""
     return frozenset(int.from_bytes(data[at : at + TRIGRAM_BYTES], "big") for at in range(len(data) - 2))
@@ -71,10 +80,16 @@ _NOTHING: Final[Strings] = frozenset({""})
 
 
 class _Known(msgspec.Struct, frozen=True):
-    """What is known of a node: all strings that it can match, or, where those are None, a plan."""
+    """What is known of a node: all strings that it can match, or, where those are None, a plan and texts in each."""
 
     strings: Strings | None
     plan: Plan = EVERYTHING
+    texts: Strings = frozenset()
+
+    @property
+    def required(self) -> Strings:
+        """Texts that are in every match."""
+        return self.texts if self.strings is None else _common_texts(self.strings)
 
     def as_plan(self) -> Plan:
         return self.plan if self.strings is None else _plan_of_strings(self.strings)
@@ -99,18 +114,22 @@ def _know(node: Node) -> _Known:
 def _know_sequence(parts: tuple[Node, ...]) -> _Known:
     strings = _NOTHING
     plans: list[Plan] = []
+    texts: set[str] = set()
     for part in parts:
         known = _know(part)
         joined = _joined(strings, known.strings)
         if joined is None:
             plans.append(_plan_of_strings(strings))
+            texts |= _common_texts(strings)
             if known.strings is None:
                 plans.append(known.plan)
+                texts |= known.texts
             joined = _NOTHING if known.strings is None else known.strings
         strings = joined
     if not plans:
         return _Known(strings)
-    return _Known(None, _all_of([*plans, _plan_of_strings(strings)]))
+    texts |= _common_texts(strings)
+    return _Known(None, _all_of([*plans, _plan_of_strings(strings)]), frozenset(texts))
 
 
 def _know_choice(parts: tuple[Node, ...]) -> _Known:
@@ -128,7 +147,7 @@ def _know_repeat(node: Repeat) -> _Known:
         return _Known(None if strings is None else strings | _NOTHING)
     copies = min(node.least, _MAX_COPIES)
     known = _know_sequence((node.part,) * copies)
-    return known if copies == node.most else _Known(None, known.as_plan())
+    return known if copies == node.most else _Known(None, known.as_plan(), known.required)
 
 
 def _joined(left: Strings, right: Strings | None) -> Strings | None:
@@ -141,6 +160,19 @@ def _joined(left: Strings, right: Strings | None) -> Strings | None:
 
 def _few(strings: Strings) -> bool:
     return len(strings) <= _MAX_STRINGS and sum(map(len, strings)) <= _MAX_CHARACTERS
+
+
+def _common_texts(strings: Strings) -> Strings:
+    """Texts that are in all of these: how they all begin and end, unless shorter than a trigram."""
+    beginning = _common_beginning(strings)
+    ending = _common_beginning([each[::-1] for each in strings])[::-1]
+    return frozenset(each for each in (beginning, ending) if len(each.encode()) >= TRIGRAM_BYTES)
+
+
+def _common_beginning(texts: Collection[str]) -> str:
+    first, last = min(texts), max(texts)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(character for character, _ in alike)
 
 
 def _plan_of_strings(strings: Strings) -> Plan:

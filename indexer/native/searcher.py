@@ -1,26 +1,20 @@
-"""Answers literals and regexes: trigrams narrow the candidates, RE2 verifies each on its raw text.
+"""Answers literals and regexes: trigrams narrow the candidates, which are verified on their raw text.
 
 A search that runs into its deadline answers with what it has found by then, and says `gte`; one that has found nothing
 yet says that the time ran out, since "no match" would be a guess.
 """
 
-from collections.abc import Iterator
-from typing import Final
-
-import numpy as np
-
 from indexer.backend import Answer, Query
-from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded
 from indexer.generation import Generation
+from indexer.native.best import MatchingDocuments, score_best
+from indexer.native.budget import TimeBudget
 from indexer.native.candidates import candidates
 from indexer.native.contents import NativeContents, NativeEngine
-from indexer.native.pattern import Pattern, compile_pattern
-from indexer.native.ranking import COUNTED_MATCHES, score
-from indexer.segment import Matches, Segment, SegmentedSearcher, Snapshot, best_hits
-
-_ANSWER_SHARE: Final = 0.1
-"""Of the time that is left when a search begins; kept for ranking and for the way back to whoever waits."""
+from indexer.native.locating import with_matches
+from indexer.native.pattern import compile_pattern
+from indexer.native.verification import Verifier
+from indexer.segment import SegmentedSearcher, Snapshot, best_hits
 
 
 class NativeSearcher(SegmentedSearcher[NativeContents]):
@@ -38,42 +32,24 @@ class NativeSearcher(SegmentedSearcher[NativeContents]):
 
     def _search(self, snapshot: Snapshot[NativeContents], query: Query) -> Answer:
         pattern = compile_pattern(query.text)
-        scan = _Scan(pattern, query.deadline)
-        matches = [scan.segment(segment) for segment in snapshot.segments]
-        total = sum(len(each.ordinals) for each in matches)
-        if scan.cut_short and not total:
+        budget = TimeBudget(query.deadline)
+        verifier = Verifier(pattern, budget)
+        found = [
+            MatchingDocuments(segment, verifier.first_matches(segment.contents, candidates(segment, pattern.plan)))
+            for segment in snapshot.segments
+        ]
+        total = sum(map(len, found))
+        if budget.cut_short and not total:
             raise DeadlineExceeded(
                 "the deadline passed before a match was found; a longer literal part narrows the search"
             )
+        budget.begin_ranking()
+        score_best(found, verifier, query.limit, budget)
+        hits = best_hits([each.matches() for each in found], query.limit)
         return Answer(
-            best_hits(matches, query.limit),
+            with_matches(hits, snapshot.segments, pattern, budget),
             total,
             snapshot.manifest.watermark,
-            total_relation="gte" if scan.cut_short else "eq",
+            total_relation="gte" if budget.cut_short else "eq",
             detail=pattern.detail,
         )
-
-
-class _Scan:
-    """Verifies candidates until the time is up."""
-
-    def __init__(self, pattern: Pattern, deadline: Deadline) -> None:
-        self._pattern = pattern
-        self._deadline = deadline
-        self._kept_seconds = _ANSWER_SHARE * deadline.remaining()
-        self.cut_short = deadline.remaining() == 0
-
-    def segment(self, segment: Segment[NativeContents]) -> Matches:
-        found = dict(self._matches(segment))
-        ordinals = np.fromiter(found.keys(), np.int64, len(found))
-        return Matches(segment.documents, ordinals, np.fromiter(found.values(), np.float64, len(found)))
-
-    def _matches(self, segment: Segment[NativeContents]) -> Iterator[tuple[int, float]]:
-        contents = segment.contents
-        for ordinal in candidates(segment, self._pattern.plan).tolist():
-            if self.cut_short or self._deadline.remaining() <= self._kept_seconds:
-                self.cut_short = True
-                return
-            text = contents.text_of(ordinal)
-            if spans := self._pattern.byte_spans(text, COUNTED_MATCHES):
-                yield ordinal, score(text, spans, int(contents.titles[ordinal]))

@@ -3,11 +3,15 @@
     file        one file of named, checksummed sections
     documents   its stored documents, ids and positions
     postings    its posting lists
+    packing     kernels: posting lists, bit by bit
     tombstones  deletions, in a file of their own
     manifest    which files are the index now, together with the watermark
     engine      what an engine adds, and an opened segment
-    writer      one writer: buffer, flush, delete, merge, commit
+    writer      one writer: buffer, flush, delete, commit
+    open_segment  a segment while it is written to
     merging     which segments to merge
+    merger      merges them, in a thread of its own
+    damage      damaged segments: found, set aside, read again from the topic
     snapshot    many readers: the newest committed state
     searcher    newest, fetch and stats, alike for every engine
     ranking     the best hits, ties by id
@@ -17,6 +21,7 @@ An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `Segment
 
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.packing import BLOCK
 from indexer.segment.postings import PostingChunk, PostingLists, merge_chunks, write_postings
 from indexer.segment.ranking import Matches, best_hits
 from indexer.segment.searcher import SegmentedSearcher
@@ -24,6 +29,7 @@ from indexer.segment.snapshot import Snapshot, SnapshotReader
 from indexer.segment.writer import SegmentedWriter
 
 __all__ = [
+    "BLOCK",
     "Matches",
     "PostingChunk",
     "PostingLists",

@@ -87,7 +87,10 @@ class SegmentEngine(Protocol[C]):
         ...
 
     def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[C]]) -> None:
-        """Write the engine's sections for the live documents of several segments, one after another."""
+        """Write the engine's sections for the live documents of several segments, one after another.
+
+        Called in another thread than the rest, which may build and summarise meanwhile.
+        """
         ...
 
     def summarise(self, segments: Sequence[Segment[C]]) -> bytes:

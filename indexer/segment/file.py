@@ -13,7 +13,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ MAGIC: Final = b"ESSEGMNT"
 _TRAILER: Final = struct.Struct("<8sIII")
 _ALIGNMENT: Final = 64
 _CHECKED_ON_OPEN_BYTES: Final = 65_536
+_CHUNK_BYTES: Final = 1 << 20
 _DTYPES: Final = frozenset({"|u1", "<u4", "<u8", "<i4", "<i8"})
 
 N = TypeVar("N", bound=np.generic)
@@ -65,14 +66,16 @@ class _Section(msgspec.Struct, frozen=True, array_like=True):
 class SectionWriter:
     """Takes the values of one section, piece by piece."""
 
-    def __init__(self, file: Any, dtype: np.dtype[Any]) -> None:  # noqa: ANN401 - BufferedWriter, by any opener
+    def __init__(self, file: Any, dtype: np.dtype[Any], on_write: Callable[[], None]) -> None:  # noqa: ANN401 - BufferedWriter, by any opener
         self._file = file
         self._dtype = dtype
+        self._on_write = on_write
         self.size = 0
         self.checksum = 0
 
     def write(self, values: npt.NDArray[Any] | bytes) -> None:
         """Append values; numbers are converted to the section's type, bytes are taken as they are."""
+        self._on_write()
         data = values if isinstance(values, bytes) else np.ascontiguousarray(values, self._dtype).tobytes()
         self._file.write(data)
         self.size += len(data)
@@ -84,10 +87,12 @@ class SegmentFileBuilder:
 
     Args:
         path: of the file, which must not exist yet.
+        on_write: called before each write; raises to stop.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, on_write: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._on_write = on_write
         self._file = path.open("xb")
         self._sections: list[_Section] = []
 
@@ -110,7 +115,7 @@ class SegmentFileBuilder:
         """
         self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
         kind = np.dtype(dtype).newbyteorder("<")
-        offset, writer = self._file.tell(), SectionWriter(self._file, kind)
+        offset, writer = self._file.tell(), SectionWriter(self._file, kind, self._on_write)
         yield writer
         self._sections.append(_Section(name, kind.str, columns, offset, writer.size, writer.checksum))
 
@@ -175,8 +180,13 @@ class SegmentFile:
         Raises:
             GenerationUnusable: naming the section that changed.
         """
+        for _ in self.checks():
+            pass
+
+    def checks(self) -> Iterator[None]:
+        """As `verify`, in steps that take a millisecond or so: whoever iterates can do something else, or stop."""
         for section in self._sections.values():
-            self._check_checksum(section)
+            yield from self._checksum_steps(section)
 
     def _table(self, stamp: FileStamp) -> list[_Section]:
         end = len(self._map) - _TRAILER.size
@@ -197,10 +207,15 @@ class SegmentFile:
         if section.offset < 0 or section.offset + section.size > len(self._map):
             raise GenerationUnusable(f"{self.path}: section {section.name!r} ends beyond the file")
         if section.size <= _CHECKED_ON_OPEN_BYTES:
-            self._check_checksum(section)
+            for _ in self._checksum_steps(section):
+                pass
 
-    def _check_checksum(self, section: _Section) -> None:
-        with memoryview(self._map) as whole:
-            checksum = zlib.crc32(whole[section.offset : section.offset + section.size])
+    def _checksum_steps(self, section: _Section) -> Iterator[None]:
+        checksum = 0
+        end = section.offset + section.size
+        for start in range(section.offset, end, _CHUNK_BYTES):
+            with memoryview(self._map) as whole, whole[start : min(start + _CHUNK_BYTES, end)] as chunk:
+                checksum = zlib.crc32(chunk, checksum)
+            yield
         if checksum != section.checksum:
             raise GenerationUnusable(f"{self.path}: section {section.name!r} does not match its checksum")

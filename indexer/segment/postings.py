@@ -1,16 +1,22 @@
 """Posting lists: which documents of a segment hold a key, and what is worth knowing about each, in order of document.
 
-A key is a number: a term's hash, a trigram. Sections:
+A key is a number: a term's hash, a trigram. A posting is the document's ordinal and, where the engine has one, a
+number of at least 1. Sections, of which `indexer.segment.packing` explains the packed words:
 
-    posting.keys     sorted, each once                                                     uint64
-    posting.starts   where each key's list begins, and the end of the last                 uint64, keys + 1
-    posting.lists    one row a posting: the document's ordinal, then the engine's columns  uint32
+    posting.keys      sorted, each once                                                            uint64
+    posting.counts    postings of each key                                                         uint32
+    posting.starts    the word of `posting.words` where each list begins, and the end of the last  uint64, keys + 1
+    posting.words     the lists, bit-packed in blocks of 128                                       uint32
+    block.starts      the first full block of each key, and their number                           uint64, keys + 1
+    block.last        last ordinal of each full block                                              uint32
+    block.words       where it begins, in words from the beginning of its list                     uint32
 
-The dictionary is searched by binary search in the mapped file; no process holds it as a dict.
+The rest of a list, less than a block, has no row in `block.*`. The dictionary is searched by binary search in the
+mapped file; no process holds it as a dict.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -18,6 +24,7 @@ import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.packing import BLOCK, pack_lists, unpack_lists
 
 GONE: Final = np.iinfo(np.uint32).max
 """The new ordinal of a document that a merge leaves out."""
@@ -26,6 +33,7 @@ _CHUNK_POSTINGS: Final = 1 << 20
 
 Keys = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.uint32]
+Starts = npt.NDArray[np.int64]
 
 
 class PostingChunk(msgspec.Struct, frozen=True):
@@ -40,29 +48,41 @@ class PostingChunk(msgspec.Struct, frozen=True):
     postings: Table
 
 
+OnLists = Callable[[PostingChunk, Starts], None]
+"""Told each chunk as it is written, with where its lists begin in it, shape (lists + 1,)."""
+
+
 class PostingLists:
     """Reads the posting sections of a segment file.
 
     Attributes:
+        columns: width of a posting, the ordinal included: 1 or 2.
         keys: sorted, shape (n,), uint64.
-        starts: row where each key's list begins, shape (n + 1,), uint64.
-        postings: shape (rows, columns), uint32.
+        counts: postings of each key, shape (n,), uint32.
+        starts: word where each key's list begins, shape (n + 1,), uint64.
+        words: the packed lists, uint32.
+        block_starts: first full block of each key, shape (n + 1,), uint64.
+        block_last: last ordinal of each full block, uint32.
+        block_words: where it begins, in words from its list's beginning, uint32.
     """
 
-    def __init__(self, file: SegmentFile) -> None:
+    def __init__(self, file: SegmentFile, *, columns: int = 1) -> None:
+        self.columns = columns
         self.keys = file.array("posting.keys", np.uint64)
+        self.counts = file.array("posting.counts", np.uint32)
         self.starts = file.array("posting.starts", np.uint64)
-        postings = file.array("posting.lists", np.uint32)
-        self.postings: Table = postings if postings.ndim > 1 else postings[:, np.newaxis]
-        if len(self.starts) != len(self.keys) + 1 or int(self.starts[-1]) != len(self.postings):
-            raise GenerationUnusable(f"{file.path}: posting sections that do not fit each other")
+        self.words = file.array("posting.words", np.uint32)
+        self.block_starts = file.array("block.starts", np.uint64)
+        self.block_last = file.array("block.last", np.uint32)
+        self.block_words = file.array("block.words", np.uint32)
+        self._check_lengths(file)
 
     def find(self, key: int) -> Table:
         """The postings of a key, shape (n, columns), uint32; empty when the segment does not have it."""
         place = int(np.searchsorted(self.keys, np.uint64(key)))
         if place == len(self.keys) or int(self.keys[place]) != key:
-            return self.postings[:0]
-        return self.postings[int(self.starts[place]) : int(self.starts[place + 1])]
+            return np.empty((0, self.columns), np.uint32)
+        return self._unpacked(place, place + 1)
 
     def lengths(self, live: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         """How many documents each key has, shape (keys,), int64.
@@ -71,34 +91,74 @@ class PostingLists:
             live: flag by ordinal of the documents that count; None when all do. Costs a pass over all postings.
         """
         if live is None:
-            starts = self.starts.astype(np.int64)
-            return starts[1:] - starts[:-1]
+            return self.counts.astype(np.int64)
         counts = np.zeros(len(self.keys), np.int64)
-        for first, last in _spans(self.starts, _CHUNK_POSTINGS):
-            rows = slice(int(self.starts[first]), int(self.starts[last]))
-            offsets = (self.starts[first:last] - self.starts[first]).astype(np.intp)
-            counts[first:last] = np.add.reduceat(live[self.postings[rows, 0]], offsets, dtype=np.int64)
+        for first, last in self._spans():
+            ends = np.cumsum(self.counts[first:last], dtype=np.int64)
+            held = live[self._unpacked(first, last)[:, 0]]
+            counts[first:last] = np.add.reduceat(held, ends - self.counts[first:last], dtype=np.int64)
         return counts
 
+    def live_count(self, place: int, live: npt.NDArray[np.bool_]) -> int:
+        """How many documents have the key at a place, of those with a flag; costs a pass over its list."""
+        return int(np.count_nonzero(live[self._unpacked(place, place + 1)[:, 0]]))
 
-def write_postings(builder: SegmentFileBuilder, chunks: Iterable[PostingChunk], *, columns: int) -> None:
-    """Write the posting sections; the lists are streamed, keys and starts are held in memory until the end.
+    def chunk(self, first: int, last: int) -> PostingChunk:
+        """The postings of the keys from place `first` to before `last`."""
+        return PostingChunk(np.repeat(self.keys[first:last], self.counts[first:last]), self._unpacked(first, last))
+
+    def place_within(self, place: int, budget: int) -> int:
+        """The place up to which the lists from `place` on have at most `budget` postings; at least one further."""
+        counts = np.cumsum(self.counts[place : place + budget], dtype=np.int64)
+        return place + max(1, int(np.searchsorted(counts, budget, side="right")))
+
+    def _unpacked(self, first: int, last: int) -> Table:
+        total = int(self.counts[first:last].sum(dtype=np.int64))
+        ordinals = np.empty(total, np.uint32)
+        column = np.empty(total if self.columns > 1 else 0, np.uint32)
+        unpack_lists(self.words, self.starts[first:last], self.counts[first:last], ordinals, column)
+        return ordinals[:, np.newaxis] if self.columns == 1 else np.column_stack((ordinals, column))
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        first = 0
+        while first < len(self.keys):
+            last = self.place_within(first, _CHUNK_POSTINGS)
+            yield first, last
+            first = last
+
+    def _check_lengths(self, file: SegmentFile) -> None:
+        keys = len(self.keys)
+        by_key = (len(self.counts), len(self.starts) - 1, len(self.block_starts) - 1)
+        fits = all(length == keys for length in by_key) and len(self.block_last) == len(self.block_words)
+        if not fits or int(self.starts[-1]) != len(self.words) or int(self.block_starts[-1]) != len(self.block_last):
+            raise GenerationUnusable(f"{file.path}: posting sections that do not fit each other")
+
+
+def write_postings(
+    builder: SegmentFileBuilder, chunks: Iterable[PostingChunk], *, columns: int, on_lists: OnLists | None = None
+) -> None:
+    """Write the posting sections; the lists are streamed, what stands beside keys and blocks is held in memory.
 
     Args:
         builder: of the segment.
         chunks: ascending by key; a key is in one chunk only.
-        columns: width of a posting, the ordinal included.
+        columns: width of a posting, the ordinal included: 1 or 2.
+        on_lists: told each chunk, for what the engine keeps beside lists and blocks.
     """
-    keys: list[Keys] = [np.empty(0, np.uint64)]
-    lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, np.int64)]
-    with builder.section("posting.lists", np.uint32, columns=columns) as section:
+    packed = _Packed()
+    with builder.section("posting.words", np.uint32) as section:
         for chunk in chunks:
-            unique, counts = np.unique(chunk.keys, return_counts=True)
-            keys.append(unique)
-            lengths.append(counts.astype(np.int64))
-            section.write(chunk.postings)
-    builder.add("posting.keys", np.concatenate(keys))
-    builder.add("posting.starts", np.cumsum(np.concatenate(lengths)).astype(np.uint64))
+            keys, first, counts = np.unique(chunk.keys, return_index=True, return_counts=True)
+            starts = np.append(first, len(chunk.keys)).astype(np.int64)
+            section.write(packed.pack(keys, counts, chunk.postings, starts, columns))
+            if on_lists is not None:
+                on_lists(chunk, starts)
+    builder.add("posting.keys", np.concatenate(packed.keys))
+    builder.add("posting.counts", np.concatenate(packed.counts))
+    builder.add("posting.starts", _ends(packed.list_words))
+    builder.add("block.starts", _ends(packed.list_blocks))
+    builder.add("block.last", np.concatenate(packed.block_last))
+    builder.add("block.words", np.concatenate(packed.block_words))
 
 
 def merge_chunks(sources: Sequence[tuple[PostingLists, Table]]) -> Iterator[PostingChunk]:
@@ -114,43 +174,57 @@ def merge_chunks(sources: Sequence[tuple[PostingLists, Table]]) -> Iterator[Post
         if not unread:
             return
         budget = max(1, _CHUNK_POSTINGS // len(unread))
-        pivot = min(_key_within(sources[i][0], places[i], budget) for i in unread)
+        pivot = min(sources[i][0].keys[sources[i][0].place_within(places[i], budget) - 1] for i in unread)
         parts: list[PostingChunk] = []
         for i in unread:
             lists, ordinals = sources[i]
             end = int(np.searchsorted(lists.keys, pivot, side="right"))
-            parts.append(_renumbered(lists, slice(places[i], end), ordinals))
+            parts.append(_renumbered(lists.chunk(places[i], end), ordinals))
             places[i] = end
         yield _in_key_order(parts)
 
 
-def _key_within(lists: PostingLists, place: int, budget: int) -> np.uint64:
-    """The last key that keeps a chunk beginning at `place` within so many postings; at least that first key."""
-    limit = lists.starts[place] + np.uint64(budget)
-    end = int(np.searchsorted(lists.starts, limit, side="right")) - 1
-    key: np.uint64 = lists.keys[max(place, end - 1)]
-    return key
+class _Packed:
+    """What is known of the lists that were packed already, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self.keys: list[Keys] = [np.empty(0, np.uint64)]
+        self.counts: list[Table] = [np.empty(0, np.uint32)]
+        self.list_words: list[Starts] = [np.zeros(1, np.int64)]
+        self.list_blocks: list[Starts] = [np.zeros(1, np.int64)]
+        self.block_last: list[Table] = [np.empty(0, np.uint32)]
+        self.block_words: list[Table] = [np.empty(0, np.uint32)]
+
+    def pack(self, keys: Keys, counts: Starts, postings: Table, starts: Starts, columns: int) -> Table:
+        blocks = counts // BLOCK
+        headers = int((blocks + 1).sum())
+        words = np.zeros(len(postings) * columns + headers * (columns + 1), np.uint32)
+        places = np.empty(len(keys) + 1, np.int64)
+        block_last, block_words = np.empty((2, int(blocks.sum())), np.uint32)
+        ordinals = np.ascontiguousarray(postings[:, 0])
+        column = np.ascontiguousarray(postings[:, 1]) if columns > 1 else np.empty(0, np.uint32)
+        pack_lists(ordinals, column, starts, words, places, block_last, block_words)
+        self.keys.append(keys)
+        self.counts.append(counts.astype(np.uint32))
+        self.list_words.append(np.diff(places))
+        self.list_blocks.append(blocks)
+        self.block_last.append(block_last)
+        self.block_words.append(block_words)
+        return words[: places[-1]]
 
 
-def _renumbered(lists: PostingLists, keys: slice, ordinals: Table) -> PostingChunk:
-    starts = lists.starts[keys.start : keys.stop + 1].astype(np.int64)
-    postings = lists.postings[starts[0] : starts[-1]].copy()
+def _ends(lengths: Sequence[Starts]) -> Keys:
+    return np.cumsum(np.concatenate(lengths)).astype(np.uint64)
+
+
+def _renumbered(chunk: PostingChunk, ordinals: Table) -> PostingChunk:
+    postings = chunk.postings
     postings[:, 0] = ordinals[postings[:, 0]]
     kept = postings[:, 0] != GONE
-    return PostingChunk(np.repeat(lists.keys[keys], np.diff(starts))[kept], postings[kept])
+    return PostingChunk(chunk.keys[kept], postings[kept])
 
 
 def _in_key_order(parts: Sequence[PostingChunk]) -> PostingChunk:
     keys = np.concatenate([part.keys for part in parts])
     order = np.argsort(keys, kind="stable")
     return PostingChunk(keys[order], np.concatenate([part.postings for part in parts])[order])
-
-
-def _spans(starts: npt.NDArray[Any], budget: int) -> Iterator[tuple[int, int]]:
-    """Ranges of keys whose postings number about `budget`."""
-    first, keys = 0, len(starts) - 1
-    while first < keys:
-        last = int(np.searchsorted(starts, starts[first] + np.uint64(budget), side="right")) - 1
-        last = min(max(last, first + 1), keys)
-        yield first, last
-        first = last

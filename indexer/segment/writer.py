@@ -1,22 +1,21 @@
 """Writes a generation of segments: changes are buffered, flushed as new segments, and appear with one manifest.
 
 An upsert is a deletion of the older copy, wherever it lies, and an addition to the newest segment; both become visible
-in the same commit. What a crash leaves behind is named by no manifest and is removed by the next writer.
+in the same commit. What a crash leaves behind is named by no manifest and is removed by the next writer. Merges run
+beside all that (`indexer.segment.merger`), and a commit waits for one only when there are too many segments; damage
+that comes to light is set aside (`indexer.segment.damage`).
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final, Generic, TypeVar
-
-import msgspec
-import numpy as np
 
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
 from indexer.generation import Generation
-from indexer.segment.documents import DocumentRecord, encode_record, hash_ids, write_documents
+from indexer.segment.damage import Scrub, SegmentDamaged, open_sound
+from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFileBuilder
 from indexer.segment.lock import WriterLock
@@ -29,8 +28,9 @@ from indexer.segment.manifest import (
     SegmentEntry,
     write_manifest,
 )
-from indexer.segment.merging import SegmentSize, choose_merge
-from indexer.segment.tombstones import Flags, write_tombstones
+from indexer.segment.merger import Merger
+from indexer.segment.merging import MAX_SEGMENTS
+from indexer.segment.open_segment import OpenSegment
 from indexer.writer import Rejection
 from streams.change import Change, Position, StoredDocument, Upsert
 from streams.watermark import Watermark
@@ -51,27 +51,24 @@ class SegmentedWriter(Generic[C]):
 
     Raises:
         WriterLocked: another process writes this generation.
-        GenerationUnusable: the index is damaged; rebuild it.
+        GenerationUnusable: the manifest is damaged; rebuild the index.
     """
 
     def __init__(self, generation: Generation, engine: SegmentEngine[C], *, buffer_bytes: int = BUFFER_BYTES) -> None:
         self._directory = generation.directory
         self._engine = engine
         self._buffer_bytes = buffer_bytes
-        self._lock = WriterLock(self._directory)
         self._failed = False
-        try:
-            self._manifest = _committed(self._directory)
-            _remove_strays(self._directory, self._manifest)
-            self._segments = [
-                _OpenSegment(Segment.open(self._directory, entry, engine)) for entry in self._manifest.segments
-            ]
-        except FileNotFoundError as exc:
-            self.close()
-            raise GenerationUnusable(f"{exc.filename} is gone; rebuild the index") from exc
-        except BaseException:
-            self.close()
-            raise
+        with contextlib.ExitStack() as opening:
+            opening.callback(WriterLock(self._directory).release)
+            self._manifest, segments = open_sound(self._directory, _committed(self._directory), engine, {})
+            _remove_strays(self._directory, self._manifest.files)
+            self._segments = [OpenSegment(segment) for segment in segments]
+            self._merger = Merger(self._directory, engine)
+            opening.callback(self._merger.close)
+            self._scrub = Scrub(segment.file for segment in segments)
+            opening.callback(self._scrub.close)
+            self._open = opening.pop_all()
         self._next_segment = self._manifest.next_segment
         self._positions: dict[str, Position] = {}
         self._buffer: dict[str, Change] = {}
@@ -91,30 +88,34 @@ class SegmentedWriter(Generic[C]):
         return ()
 
     def commit(self, watermark: Watermark) -> None:
-        """As `IndexWriter.commit`; merges what the policy says on the way."""
+        """As `IndexWriter.commit`; takes in what was merged, and begins to merge what the policy says."""
         with self._first_fault_is_the_last():
             self._flush()
-            self._merge()
-            manifest = Manifest(
-                commit=self._manifest.commit + 1,
-                watermark=watermark,
-                segments=tuple(self._write_deletions(segment) for segment in self._segments),
-                next_segment=self._next_segment,
-                summary=self._engine.summarise([segment.current() for segment in self._segments]),
-            )
+            self._take_merged()
+            manifest = self._next_manifest(watermark)
             sync_directory(self._directory)
             write_manifest(self._directory, manifest)
             for segment, entry in zip(self._segments, manifest.segments, strict=True):
                 segment.committed(entry)
             self._manifest = manifest
             self._positions.clear()
+            self._begin_merge()
         with contextlib.suppress(OSError):  # the commit is done; what stays behind is removed by the next one
-            _remove_strays(self._directory, manifest)
+            _remove_strays(self._directory, manifest.files | self._merger.files)
+
+    def settle(self) -> None:
+        """Wait until there is nothing left to merge, and to verify; to be called right behind a commit."""
+        while self._merger.busy:
+            with self._first_fault_is_the_last():
+                self._install(wait=True)
+            self.commit(self._manifest.watermark)
+        with self._first_fault_is_the_last():
+            self._scrub.check(wait=True)
 
     def close(self) -> None:
-        """As `IndexWriter.close`."""
+        """As `IndexWriter.close`; gives up the merge that runs."""
         self._failed = True
-        self._lock.release()
+        self._open.close()
 
     @contextlib.contextmanager
     def _first_fault_is_the_last(self) -> Iterator[None]:
@@ -122,7 +123,13 @@ class SegmentedWriter(Generic[C]):
         if self._failed:
             raise WriterFailed(f"the writer of {self._directory} is closed; open another one")
         try:
+            self._scrub.check()
             yield
+        except SegmentDamaged as exc:
+            self._failed = True
+            with contextlib.closing(self):
+                open_sound(self._directory, self._manifest, self._engine, {exc.name: str(exc)})
+            raise WriterFailed(f"{exc}; it was set aside, and the topic is to be read again") from exc
         except BaseException as exc:
             self.close()
             if isinstance(exc, IndexFault) or not isinstance(exc, Exception):
@@ -176,62 +183,42 @@ class SegmentedWriter(Generic[C]):
                     segment.delete(ordinal)
         return overtaken
 
-    def _merge(self) -> None:
-        self._segments = [segment for segment in self._segments if not segment.dead.all()]
-        while chosen := choose_merge([segment.size() for segment in self._segments]):
-            sources = [segment.current() for segment in self._segments[chosen]]
-            for source in sources:
-                source.file.verify()
-            with self._new_segment() as builder:
-                count = write_documents(builder, _live_records(sources))
-                self._engine.merge(builder, sources)
-                self._segments[chosen] = [self._opened(builder, count)]
+    def _take_merged(self) -> None:
+        """Take in a merge that is done; with too many segments, wait for as many as it takes."""
+        self._install(wait=False)
+        while len(self._segments) > MAX_SEGMENTS:
+            self._begin_merge()
+            self._install(wait=True)
+
+    def _install(self, *, wait: bool) -> None:
+        self._merger.install(self._segments, wait=wait)
+        self._segments = [each for each in self._segments if not each.dead.all() or self._merger.holds(each)]
+
+    def _begin_merge(self) -> None:
+        if self._merger.begin(self._segments, self._segment_name()):
+            self._next_segment += 1
+
+    def _next_manifest(self, watermark: Watermark) -> Manifest:
+        commit = self._manifest.commit + 1
+        return Manifest(
+            commit=commit,
+            watermark=watermark,
+            segments=tuple(segment.write_deletions(self._directory, commit) for segment in self._segments),
+            next_segment=self._next_segment,
+            summary=self._engine.summarise([segment.current() for segment in self._segments]),
+        )
 
     def _new_segment(self) -> SegmentFileBuilder:
-        path = self._directory / f"{self._next_segment:08d}{SEGMENT_SUFFIX}"
+        path = self._directory / self._segment_name()
         self._next_segment += 1
         return SegmentFileBuilder(path)
 
-    def _opened(self, builder: SegmentFileBuilder, documents: int) -> "_OpenSegment[C]":
+    def _segment_name(self) -> str:
+        return f"{self._next_segment:08d}{SEGMENT_SUFFIX}"
+
+    def _opened(self, builder: SegmentFileBuilder, documents: int) -> OpenSegment[C]:
         entry = SegmentEntry(builder.path.name, builder.finish(), documents)
-        return _OpenSegment(Segment.open(self._directory, entry, self._engine))
-
-    def _write_deletions(self, segment: "_OpenSegment[C]") -> SegmentEntry:
-        entry = segment.opened.entry
-        if not segment.changed:
-            return entry
-        stem = entry.name.removesuffix(SEGMENT_SUFFIX)
-        path = self._directory / f"{stem}-{self._manifest.commit + 1:08d}{TOMBSTONES_SUFFIX}"
-        return msgspec.structs.replace(entry, tombstones=write_tombstones(path, segment.dead))
-
-
-class _OpenSegment(Generic[C]):
-    """A segment while it is written to: only its deletions ever change, and those in memory until the commit."""
-
-    def __init__(self, opened: Segment[C]) -> None:
-        self.opened = opened
-        self.dead: Flags = ~opened.kept
-        self.changed = False
-
-    def find(self, ids: Sequence[str], hashes: np.ndarray) -> Iterator[tuple[int, int]]:
-        """As `StoredDocuments.find`, for documents that are not deleted."""
-        return ((place, found) for place, found in self.opened.documents.find(ids, hashes) if not self.dead[found])
-
-    def delete(self, ordinal: int) -> None:
-        self.dead[ordinal] = True
-        self.changed = True
-
-    def current(self) -> Segment[C]:
-        """The segment with the deletions that are not committed yet."""
-        live = ~self.dead if self.dead.any() else None
-        return Segment(self.opened.entry, self.opened.file, self.opened.documents, self.opened.contents, live=live)
-
-    def size(self) -> SegmentSize:
-        return SegmentSize(self.opened.entry.stamp.size, len(self.dead), int(np.count_nonzero(self.dead)))
-
-    def committed(self, entry: SegmentEntry) -> None:
-        self.opened.entry = entry
-        self.changed = False
+        return OpenSegment(Segment.open(self._directory, entry, self._engine))
 
 
 def _committed(directory: Path) -> Manifest:
@@ -245,15 +232,11 @@ def _committed(directory: Path) -> Manifest:
         return Manifest()
 
 
-def _remove_strays(directory: Path, manifest: Manifest) -> None:
-    """Remove the files that no committed state needs; who has them mapped keeps them until letting go."""
+def _remove_strays(directory: Path, needed: frozenset[str]) -> None:
+    """Remove the files that nothing needs any more; who has them mapped keeps them until letting go."""
     for path in directory.iterdir():
-        if path.suffix in (SEGMENT_SUFFIX, TOMBSTONES_SUFFIX) and path.name not in manifest.files:
+        if path.suffix in (SEGMENT_SUFFIX, TOMBSTONES_SUFFIX) and path.name not in needed:
             path.unlink()
-
-
-def _live_records(sources: Sequence[Segment[C]]) -> Iterator[DocumentRecord]:
-    return chain.from_iterable(source.documents.records(source.kept) for source in sources)
 
 
 def _overtakes(known: Position, position: Position) -> bool:

@@ -10,6 +10,7 @@ from indexer.bm25 import Bm25Searcher, Bm25Writer, generation_settings
 from indexer.bm25.scoring import TITLE_REPETITIONS
 from indexer.deadline import Deadline
 from indexer.generation import Generation, open_or_create_live
+from indexer.segment.merging import MAX_SEGMENTS
 from streams.change import Change
 from streams.errors import SettingsError
 from tests.indexer.contract.changes import delete, upsert, watermark_after
@@ -109,10 +110,13 @@ def test_merging_changes_nothing(tmp_path: Path) -> None:
     at_once = open_or_create_live(tmp_path / "at once", generation_settings())
     _write(at_once, *changes)
     one_by_one = open_or_create_live(tmp_path / "one by one", generation_settings())
+    writer = Bm25Writer(one_by_one)
     for change in changes:
-        _write(one_by_one, change)
+        writer.apply([change])
+        writer.commit(watermark_after(change))
+    writer.close()
     expected, merged = Bm25Searcher(at_once), Bm25Searcher(one_by_one)
-    assert len(merged._reader.current().segments) < 10
+    assert len(merged._reader.current().segments) <= MAX_SEGMENTS
     for word in words:
         assert _ask(merged, f"{word} circuit") == _ask(expected, f"{word} circuit")
     expected.close()

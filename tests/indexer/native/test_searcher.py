@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from indexer.backend import Answer, Query
 from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, InvalidQuery
 from indexer.generation import Generation, open_or_create_live
-from indexer.native import NativeSearcher, NativeWriter, generation_settings, searchable_text
+from indexer.native import NativeSearcher, NativeWriter, compile_pattern, generation_settings, searchable_text
 from streams.change import Change
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 from tests.indexer.native.regexes import AGREED_REGEXES, LETTERS, TEXTS
@@ -159,5 +160,89 @@ def test_deadline_while_scanning(generation: Generation, searcher: NativeSearche
     assert partial.total_relation == "gte"
     ticks = count()
     with pytest.raises(DeadlineExceeded):
-        _ask(searcher, "/x.y/", Deadline(20, clock=lambda: next(ticks)))
+        _ask(searcher, "/[so][xy]/", Deadline(20, clock=lambda: next(ticks)))
     assert _ask(searcher, "/w.r/").total_relation == "eq"
+
+
+def _varied_bodies(number: int) -> str:
+    words = ("Needle", "needless", "hay", "ſneedle", "\u212aite", "NEEDLE kite\n", "éneedle", "asks")
+    return " ".join(words[(number * 7 + place * place) % len(words)] for place in range(number % 90 + 1))
+
+
+@pytest.mark.parametrize(
+    ("literal", "regex"), [("needle", "/needle/i"), ("NEEDLE", "/NEEDLE/"), ("kite", "/kite/i"), ("s", "/s/i")]
+)
+def test_literals_score_as_regexes_do(
+    generation: Generation, searcher: NativeSearcher, literal: str, regex: str
+) -> None:
+    """The compiled scan, RE2 on gathered lines and RE2 on whole texts give the same documents and scores."""
+    bodies = [_varied_bodies(number) for number in range(300)]
+    _write(
+        generation,
+        *([upsert(f"d{at:03}", body, title=body[: at % 9], offset=at)] for at, body in enumerate(bodies[:20])),
+        [
+            upsert(f"d{at:03}", body, title="a\nkite" * (at % 2), offset=at)
+            for at, body in enumerate(bodies)
+            if at >= 20
+        ],
+    )
+    expected = _ask(searcher, literal)
+    assert expected.total > 100
+    for query in (regex, f"/(?-m){regex[1:]}", f"/{regex[1:]}s" if regex.endswith("i") else regex):
+        answer = _ask(searcher, query)
+        assert (answer.total, answer.hits) == (expected.total, expected.hits), query
+
+
+@pytest.mark.parametrize("query", ["needle", "/n.+e/", "/[nk][ei]/", "s", "/needle|kite/"])
+def test_the_best_are_the_best_of_all(generation: Generation, searcher: NativeSearcher, query: str) -> None:
+    """What is not scored, since it cannot be among the best, is not: any page begins as the page of all does."""
+    _write(generation, [upsert(f"d{at:03}", _varied_bodies(at * 31), offset=at) for at in range(700)])
+    everything = _ask(searcher, query)
+    assert everything.total == len(everything.hits)
+    for limit in (1, 3, 10, 100):
+        page = searcher.search(Query(query, limit, Deadline.after(SOON)))
+        assert page.hits == everything.hits[:limit]
+        assert page.total == everything.total
+
+
+_MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize("line", ["ab" * 40 + "\n", "ab" * (_MEBIBYTE // 2)])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "/(a+)+$x/",
+        "/(x+x+)+y|[ab]*a[ab]{500}c/",
+        "/.{0,800}a.{100}z/",
+        "/(.{0,40}a){20}x/",
+        "/(.{0,40}a){20}x/s",
+        "/(a|b)*a(a|b){200}c/is",
+        "/[ab]*a[ab]{900}\\C/",
+        "/" + "|".join(f"(?:[ab]*{number}){{9}}" for number in range(60)) + "/",
+    ],
+)
+def test_hostile_patterns_keep_the_deadline(
+    generation: Generation, searcher: NativeSearcher, query: str, line: str
+) -> None:
+    """In texts of a megabyte, a pattern that is as slow as RE2 gets ends in time and claims no more than it found."""
+    text = line * (_MEBIBYTE // len(line))
+    _write(generation, [upsert(f"d{number}", text, offset=number) for number in range(3)])
+    compile_pattern(query)
+    began = monotonic()
+    try:
+        answer = _ask(searcher, query, Deadline.after(0.4))
+    except DeadlineExceeded:
+        answer = None
+    assert monotonic() - began < 1.5
+    if answer is not None and answer.total_relation == "eq":
+        assert answer.total == _ask(searcher, query).total
+
+
+@pytest.mark.parametrize(
+    "query", ["/" + "|".join(map(str, range(10_000))) + "/", "/(a{900}){900}/", "/((a{99}){99}){99}/", "/a\ud800/"]
+)
+def test_patterns_that_are_refused(searcher: NativeSearcher, query: str) -> None:
+    """What would take too much to compile is the client's to change."""
+    with pytest.raises(InvalidQuery):
+        _ask(searcher, query)

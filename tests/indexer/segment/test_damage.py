@@ -1,20 +1,36 @@
 """Damaged files are named and refused, never served and never a crash."""
 
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from indexer.errors import GenerationUnusable
+from indexer.errors import GenerationUnusable, WriterFailed
 from indexer.generation import Generation
+from indexer.segment import SegmentedWriter
+from indexer.segment.damage import QUARANTINE
 from indexer.segment.manifest import MANIFEST
+from streams.change import Change
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import delete, upsert
-from tests.indexer.segment.engine import bodies, new_generation, open_reader, open_writer
+from tests.indexer.segment.engine import Lengths, bodies, new_generation, open_reader, open_writer
 
 SEGMENT = "00000001.segment"
 TOMBSTONES = "00000001-00000003.deleted"
+LATER_TOMBSTONES = "00000001-00000004.deleted"
+
+
+# Random text does not compress: the blocks are too large to be checked on opening, as they are in real indexes.
+HISTORY: Final[list[Change]] = [
+    *(upsert(f"d{number}", random.Random(number).randbytes(3_000).hex(), offset=number) for number in range(40)),
+    upsert("d3", "newer", offset=40),
+    delete("d3", offset=41),
+    upsert("d5", "newer than the segment that is lost", offset=42),
+    upsert("new", "body", offset=43),
+]
 
 
 @pytest.fixture
@@ -22,10 +38,7 @@ def generation(tmp_path: Path) -> Generation:
     """A generation with a segment and deletions."""
     generation = new_generation(tmp_path)
     writer = open_writer(generation)
-    # Random text does not compress: the blocks are too large to be checked on opening, as they are in real indexes.
-    writer.apply(
-        [upsert(f"d{number}", random.Random(number).randbytes(3_000).hex(), offset=number) for number in range(40)]
-    )
+    writer.apply(HISTORY[:40])
     writer.commit(Watermark(offsets={0: 40}))
     writer.commit(Watermark(offsets={0: 41}))
     writer.apply([delete("d3", offset=41)])
@@ -58,14 +71,20 @@ def _flipped_first(data: bytes) -> bytes:
 @pytest.mark.parametrize("damage", [_cut, _emptied, _grown, _flipped_last, _flipped_first])
 @pytest.mark.parametrize("name", [MANIFEST, SEGMENT, TOMBSTONES])
 def test_damage_is_named(generation: Generation, name: str, damage: Callable[[bytes], bytes]) -> None:
-    """Whatever happened to a file, readers and writers say which one it is, at once or when all is verified."""
+    """Whatever happened to a file, a reader says which one it is, at once or when all is verified."""
     path = generation.directory / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(GenerationUnusable, match=name.replace(".", r"\.")):
         _verify(generation)
-    if not (name == SEGMENT and damage is _flipped_first):  # found by `verify`, before a merge, or by whoever reads it
-        with pytest.raises(GenerationUnusable, match=name.replace(".", r"\.")):
-            open_writer(generation)
+
+
+@pytest.mark.parametrize("damage", [_cut, _emptied, _grown, _flipped_last, _flipped_first])
+def test_damaged_manifest_is_left_alone(generation: Generation, damage: Callable[[bytes], bytes]) -> None:
+    """Without its manifest nothing is known of an index, and a writer refuses it."""
+    path = generation.directory / MANIFEST
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(GenerationUnusable, match=MANIFEST):
+        open_writer(generation)
 
 
 @pytest.mark.parametrize("name", [SEGMENT, TOMBSTONES])
@@ -74,8 +93,67 @@ def test_lost_file_is_named(generation: Generation, name: str) -> None:
     (generation.directory / name).unlink()
     with pytest.raises(GenerationUnusable, match=name.replace(".", r"\.")):
         open_reader(generation)
-    with pytest.raises(GenerationUnusable, match=name.replace(".", r"\.")):
-        open_writer(generation)
+
+
+def _lost(path: Path) -> None:
+    path.unlink()
+
+
+def _damaged(damage: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    def harm(path: Path) -> None:
+        path.write_bytes(damage(path.read_bytes()))
+
+    return harm
+
+
+@pytest.mark.parametrize("harm", [_lost, *map(_damaged, (_cut, _emptied, _grown, _flipped_last, _flipped_first))])
+@pytest.mark.parametrize("name", [SEGMENT, LATER_TOMBSTONES])
+def test_damaged_segment_is_set_aside_and_comes_back(
+    generation: Generation, name: str, harm: Callable[[Path], None]
+) -> None:
+    """Whatever happened to a segment, it is quarantined, and a replay from the empty watermark brings all back."""
+    add = open_writer(generation)
+    add.apply(HISTORY[41:])
+    add.commit(Watermark(topic="t", cluster="c", offsets={0: len(HISTORY)}))
+    add.close()
+    expected = bodies(open_reader(generation))
+    harm(generation.directory / name)
+    writer = _writer_without_damage(generation)
+    assert writer.watermark() == Watermark(topic="t", cluster="c")
+    left = bodies(open_reader(generation))
+    assert set(left) == {"new", "d5"}
+    assert not (generation.directory / SEGMENT).exists()
+    quarantined = {path.name for path in (generation.directory / QUARANTINE).iterdir()}
+    assert quarantined == {SEGMENT, LATER_TOMBSTONES} - ({name} if harm is _lost else set())
+    for start in range(0, len(HISTORY), 7):
+        writer.apply(HISTORY[start : start + 7])
+        writer.commit(Watermark(topic="t", cluster="c", offsets={0: start + 7}))
+    writer.settle()
+    assert bodies(open_reader(generation)) == expected
+    assert [path.name for path in sorted(generation.directory.iterdir()) if path.suffix == ".tmp"] == []
+    _verify(generation)
+    writer.close()
+
+
+def test_scrub_finds_what_opening_does_not(generation: Generation) -> None:
+    """Damage inside a large section fails the writer soon after it was opened, by name, and is served no more."""
+    _damage_a_block(generation)
+    writer = open_writer(generation)
+    with pytest.raises(WriterFailed, match=r"00000001\.segment: section 'document\.blocks'"):
+        writer.settle()
+    with pytest.raises(WriterFailed, match="open another one"):
+        writer.watermark()
+    assert bodies(open_reader(generation)) == {}
+    again = open_writer(generation)
+    assert again.watermark().offsets == {}
+    again.close()
+
+
+def test_closing_interrupts_the_scrub(generation: Generation) -> None:
+    """A writer that is closed leaves no thread behind."""
+    before = set(threading.enumerate())
+    open_writer(generation).close()
+    assert set(threading.enumerate()) == before
 
 
 def test_every_byte_of_a_segment_counts(generation: Generation) -> None:
@@ -103,12 +181,28 @@ def test_damaged_document_is_named(generation: Generation) -> None:
 
 
 def test_merge_does_not_spread_damage(generation: Generation) -> None:
-    """A segment is verified before its contents are copied into another one."""
-    _damage_a_block(generation)
+    """A segment is verified before its contents are copied into another one, also when it was sound on opening."""
     writer = open_writer(generation)
+    writer.settle()
+    with (generation.directory / SEGMENT).open("r+b") as file:
+        file.seek(40)
+        file.write(b"\xff\xff\xff")
     writer.apply([delete(f"d{number}", offset=50 + number) for number in range(30)])
-    with pytest.raises(GenerationUnusable, match=r"document\.blocks"):
-        writer.commit(Watermark(offsets={0: 100}))
+    writer.commit(Watermark(offsets={0: 100}))
+    with pytest.raises(WriterFailed, match=r"document\.blocks"):
+        writer.settle()
+    assert bodies(open_reader(generation)) == {}
+    assert (generation.directory / QUARANTINE / SEGMENT).exists()
+
+
+def _writer_without_damage(generation: Generation) -> SegmentedWriter[Lengths]:
+    """Open a writer, again if damage is found behind the first one's opening, as the consumer does."""
+    writer = open_writer(generation)
+    try:
+        writer.settle()
+    except WriterFailed:
+        return open_writer(generation)
+    return writer
 
 
 def _verify(generation: Generation) -> None:

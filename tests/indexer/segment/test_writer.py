@@ -11,6 +11,7 @@ import pytest
 from indexer.errors import GenerationUnusable, WriterFailed, WriterLocked
 from indexer.segment import SegmentFile, SnapshotReader
 from indexer.segment.manifest import MANIFEST
+from indexer.segment.merging import MAX_SEGMENTS
 from streams.change import Change
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import delete, upsert, watermark_after
@@ -62,7 +63,9 @@ def test_merging_keeps_order_and_bounds_segments(tmp_path: Path) -> None:
         change = upsert(f"d{number}", "body", offset=number)
         writer.apply([change])
         writer.commit(watermark_after(change))
-        assert len(reader.current().segments) < 10
+        assert len(reader.current().segments) <= MAX_SEGMENTS
+    writer.settle()
+    assert len(reader.current().segments) < 10
     assert list(bodies(reader)) == [f"d{number}" for number in range(200)]
     writer.close()
 
@@ -75,6 +78,8 @@ def test_deleted_documents_are_reclaimed(tmp_path: Path) -> None:
     writer.commit(Watermark(offsets={0: 10}))
     writer.apply([delete(f"d{number}", offset=10 + number) for number in range(6)])
     writer.commit(Watermark(offsets={0: 16}))
+    writer.settle()
+    assert reader.current().manifest.watermark.offsets == {0: 16}
     assert [segment.entry.documents for segment in reader.current().segments] == [4]
     assert set(bodies(reader)) == {"d6", "d7", "d8", "d9"}
     writer.apply([delete(f"d{number}", offset=20 + number) for number in range(6, 10)])

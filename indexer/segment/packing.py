@@ -1,0 +1,204 @@
+"""Kernels that pack ascending ordinals, and a number beside each, into bits, block by block.
+
+A block of `BLOCK` postings is one header word and then two runs of packed values: the gaps between ordinals, less one,
+and where there is a second column its values, less one. The header has the bits of a gap in its lowest byte and those
+of a value in the next. A full block packs in four lanes, as SIMD-BP128 does (Lemire and Boytsov, Decoding billions of
+integers per second through vectorization, 2015), so that one instruction unpacks four values; the rest of a list, less
+than a block, packs one value after another.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.compiled import inlined, int64, kernel, readable, signed, uint32, uint64, void, writable
+
+BLOCK: Final = 128
+"""Postings of a full block."""
+
+_LANES: Final = 4
+_ROWS: Final = BLOCK // _LANES
+_WORD_BITS: Final = 32
+
+Words = npt.NDArray[np.uint32]
+
+
+@inlined
+def bits_needed(values: Words, count: int) -> int:
+    """Bits that hold the largest of the first values."""
+    joined = np.uint32(0)
+    for i in range(count):
+        joined |= values[i]
+    bits = 0
+    while joined != 0:
+        joined >>= np.uint32(1)
+        bits += 1
+    return bits
+
+
+@inlined
+def packed_words(count: int, bits: int) -> int:
+    """Words that so many values take, in a full block as in a rest."""
+    return (count * bits + _WORD_BITS - 1) // _WORD_BITS
+
+
+@inlined
+def pack(values: Words, count: int, bits: int, words: Words, at: int) -> None:
+    """Pack the first values into words from `at` on, which must be zero."""
+    for i in range(count):
+        lane, row = (i % _LANES, i // _LANES) if count == BLOCK else (0, i)
+        step = _LANES if count == BLOCK else 1
+        place = row * bits
+        word, shift = at + place // _WORD_BITS * step + lane, place % _WORD_BITS
+        words[word] |= np.uint32(values[i] << np.uint32(shift))
+        if shift + bits > _WORD_BITS:
+            words[word + step] |= np.uint32(values[i] >> np.uint32(_WORD_BITS - shift))
+
+
+@inlined
+def unpack(words: Words, at: int, count: int, bits: int, values: Words) -> None:
+    """Unpack so many values from words beginning at `at`."""
+    if bits == 0:
+        for i in range(count):
+            values[i] = np.uint32(0)
+    elif count == BLOCK:
+        _unpack_block(words, at, bits, values)
+    else:
+        mask = np.uint64((1 << bits) - 1)
+        for i in range(count):
+            place = i * bits
+            word, shift = at + (place >> 5), np.uint64(place & 31)
+            pair = np.uint64(words[word])
+            if (place & 31) + bits > _WORD_BITS:
+                pair |= np.uint64(words[word + 1]) << np.uint64(_WORD_BITS)
+            values[i] = np.uint32((pair >> shift) & mask)
+
+
+@inlined
+def _unpack_block(words: Words, at: int, bits: int, values: Words) -> None:
+    mask = np.uint32((1 << bits) - 1)
+    for row in range(_ROWS):
+        place = row * bits
+        word, shift = at + (place >> 5) * _LANES, np.uint32(place & 31)
+        if (place & 31) + bits > _WORD_BITS:
+            rest = np.uint32(_WORD_BITS) - shift
+            for lane in range(_LANES):
+                both = (words[word + lane] >> shift) | (words[word + _LANES + lane] << rest)
+                values[row * _LANES + lane] = both & mask
+        else:
+            for lane in range(_LANES):
+                values[row * _LANES + lane] = (words[word + lane] >> shift) & mask
+
+
+@inlined
+def unpack_ordinals(words: Words, at: int, count: int, previous: int, values: Words) -> Any:  # noqa: ANN401 - numba's
+    """Unpack the ordinals of the block at `at`; `previous` is the last ordinal before it, -1 for none.
+
+    Returns:
+        where its second column begins.
+    """
+    bits = signed(words[at] & np.uint32(0xFF))
+    unpack(words, at + 1, count, bits, values)
+    last = np.uint32(previous)  # of -1, all ones: the sum below wraps around to the first ordinal
+    for i in range(count):
+        last += values[i] + np.uint32(1)
+        values[i] = last
+    return at + 1 + packed_words(count, bits)
+
+
+@inlined
+def unpack_column(words: Words, header: int, at: int, count: int, values: Words) -> None:
+    """Unpack the second column, which begins at `at`, of the block whose header is at `header`."""
+    bits = signed((words[header] >> np.uint32(8)) & np.uint32(0xFF))
+    unpack(words, at, count, bits, values)
+    for i in range(count):
+        values[i] += np.uint32(1)
+
+
+_TABLE = readable(uint32)
+_STARTS = readable(int64)
+
+
+@kernel(int64, _TABLE, _TABLE, _STARTS, writable(uint32), writable(int64), writable(uint32), writable(uint32))
+def pack_lists(
+    ordinals: Words,
+    column: Words,
+    starts: npt.NDArray[np.int64],
+    words: Words,
+    places: npt.NDArray[np.int64],
+    block_last: Words,
+    block_words: Words,
+) -> int:
+    """Pack lists of postings, one after another.
+
+    Args:
+        ordinals: of all lists, shape (n,), uint32; ascending within a list.
+        column: the number beside each, at least 1, shape (n,), uint32; empty when there is none.
+        starts: where each list begins in them, and the end of the last, shape (lists + 1,), int64.
+        words: takes the packed words, zero before, long enough, uint32.
+        places: takes the word where each list begins, and the end of the last, shape (lists + 1,), int64.
+        block_last: takes the last ordinal of each full block, uint32.
+        block_words: takes where each full block begins, in words from the beginning of its list, uint32.
+
+    Returns:
+        how many full blocks there are.
+    """
+    gaps, values = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+    at, blocks = 0, 0
+    for each in range(len(starts) - 1):
+        places[each] = at
+        previous = np.uint32(0) - np.uint32(1)
+        for first in range(starts[each], starts[each + 1], BLOCK):
+            count = min(BLOCK, starts[each + 1] - first)
+            for i in range(count):
+                gaps[i] = ordinals[first + i] - previous - np.uint32(1)
+                previous = ordinals[first + i]
+                values[i] = column[first + i] - np.uint32(1) if len(column) else np.uint32(0)
+            if count == BLOCK:
+                block_last[blocks] = previous
+                block_words[blocks] = np.uint32(at - places[each])
+                blocks += 1
+            gap_bits, value_bits = bits_needed(gaps, count), bits_needed(values, count)
+            words[at] = np.uint32(gap_bits | value_bits << 8)
+            pack(gaps, count, gap_bits, words, at + 1)
+            at += 1 + packed_words(count, gap_bits)
+            pack(values, count, value_bits, words, at)
+            at += packed_words(count, value_bits)
+    places[len(starts) - 1] = at
+    return blocks
+
+
+@inlined
+def _unpack_list(words: Words, place: int, count: int, ordinals: Words, column: Words, at: int) -> None:
+    values = np.empty(BLOCK, np.uint32)
+    previous = -1
+    for first in range(0, count, BLOCK):
+        size = min(BLOCK, count - first)
+        behind = unpack_ordinals(words, place, size, previous, values)
+        for i in range(size):
+            ordinals[at + first + i] = values[i]
+        previous = signed(values[size - 1])
+        value_bits = signed((words[place] >> np.uint32(8)) & np.uint32(0xFF))
+        if len(column):
+            unpack_column(words, place, behind, size, values)
+            for i in range(size):
+                column[at + first + i] = values[i]
+        place = behind + packed_words(size, value_bits)
+
+
+@kernel(void, _TABLE, readable(uint64), _TABLE, writable(uint32), writable(uint32))
+def unpack_lists(words: Words, starts: npt.NDArray[np.uint64], counts: Words, ordinals: Words, column: Words) -> None:
+    """Unpack whole lists, one after another.
+
+    Args:
+        words: packed words, uint32.
+        starts: the word where each list begins, shape (lists,), uint64.
+        counts: postings of each, shape (lists,), uint32.
+        ordinals: takes the ordinals of all, uint32.
+        column: takes the second column likewise, uint32; empty when it is not wanted.
+    """
+    at = 0
+    for each in range(len(counts)):
+        _unpack_list(words, signed(starts[each]), signed(counts[each]), ordinals, column, at)
+        at += signed(counts[each])

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "index": ("infra.cli.serve", "Run indexers only."),
     "api": ("infra.cli.serve", "Run the API only."),
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
+    "bench": ("infra.cli.bench", "Compare our engines with what people use today."),
     "doctor": ("infra.cli.doctor", "Check every dependency and setting."),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from infra.supervisor.ports import free_port
 from tests.system.processes import run_command
 
-COMMANDS = ("up", "publish", "search", "status", "index", "api", "eval", "doctor")
+COMMANDS = ("up", "publish", "search", "status", "index", "api", "eval", "bench", "doctor")
 
 
 def test_help_lists_every_command() -> None:

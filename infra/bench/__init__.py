@@ -1,0 +1,1 @@
+"""Our own engines beside what people use today: one folder, one run, the same queries."""

@@ -1,0 +1,7 @@
+"""Why a comparison cannot be made."""
+
+from streams.errors import EmbedSearchError
+
+
+class BenchFailed(EmbedSearchError):
+    """There is nothing to compare, or a peer cannot be run."""

@@ -17,9 +17,8 @@ from indexer.bm25.scoring import K1, B, Scorer
 from indexer.bm25.topk import NO_THRESHOLD, SCORE_UNITS, Best, Formula, best_documents
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation
-from indexer.segment import Matches, Segment, SegmentedSearcher, Snapshot, best_hits
+from indexer.segment import ABSENT, Matches, Segment, SegmentedSearcher, Snapshot, best_hits
 
-_ABSENT: Final = -1
 _ALL: Final = np.empty(0, np.uint8)
 
 
@@ -59,17 +58,16 @@ class _QueryTerms:
         repetitions: how often each term is asked for.
 
     Attributes:
-        places: of each segment, the terms' places in its dictionary, `_ABSENT` for those that it lacks, int64.
+        places: of each segment, the terms' places in its dictionary, `ABSENT` for those that it lacks, int64.
         frequencies: live documents that have each term, shape (terms,), int64.
     """
 
     def __init__(self, segments: Sequence[Segment[Bm25Contents]], repetitions: Counter[str]) -> None:
         keys = np.array([term_key(term) for term in repetitions], np.uint64)
         self._repetitions = np.array([*repetitions.values()], np.float64)
-        self.places = [_places(segment, keys) for segment in segments]
-        self.frequencies = np.zeros(len(keys), np.int64)
-        for segment, places in zip(segments, self.places, strict=True):
-            self.frequencies += _frequencies(segment, places)
+        located = [_located(segment, keys) for segment in segments]
+        self.places = [places for places, _ in located]
+        self.frequencies = sum((found for _, found in located), np.zeros(len(keys), np.int64))
 
     def weights(self, scorer: Scorer) -> npt.NDArray[np.float64]:
         """Repetitions times idf of each term, shape (terms,), float64; 0 for terms that no live document has."""
@@ -98,17 +96,20 @@ class _BestOfSegments:
         scorer: Scorer,
     ) -> int:
         """Search a segment, and return how many of its documents have a term."""
-        held = places != _ABSENT
-        if not held.any():
+        held = places != ABSENT
+        if not held.all():
+            places, weights = places[held], weights[held]
+        if not len(places):
             return 0
         best = Best.of(min(self._limit, len(segment.documents)))
         formula = _formula(segment.contents, scorer)
         allowed = _ALL if segment.live is None else segment.live.view(np.uint8)
         lists = segment.contents.scored_lists()
-        total = best_documents(lists, formula, places[held], weights[held], allowed, self._threshold(), best)
+        total = best_documents(lists, formula, places, weights, allowed, self._threshold(), best)
         size = int(best.size[0])
-        self._scores = np.concatenate((self._scores, best.scores[:size]))
-        self.matches.append(Matches(segment.documents, best.ordinals[:size], best.scores[:size] / SCORE_UNITS))
+        if size:
+            self._scores = np.concatenate((self._scores, best.scores[:size]))
+            self.matches.append(Matches(segment.documents, best.ordinals[:size], best.scores[:size] / SCORE_UNITS))
         return total
 
     def _threshold(self) -> int:
@@ -119,24 +120,16 @@ class _BestOfSegments:
         return int(self._scores[0])
 
 
-def _places(segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    dictionary = segment.contents.postings.keys
-    if not len(dictionary):
-        return np.full(len(keys), _ABSENT)
-    places = np.minimum(np.searchsorted(dictionary, keys), len(dictionary) - 1)
-    return np.where(dictionary[places] == keys, places, _ABSENT)
-
-
-def _frequencies(segment: Segment[Bm25Contents], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Live documents of the segment that have each term, shape (terms,), int64."""
+def _located(
+    segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of terms in the segment's dictionary, and how many live documents have each; both (terms,), int64."""
     postings, live = segment.contents.postings, segment.live
-    frequencies = np.zeros(len(places), np.int64)
-    held = places != _ABSENT
-    if live is None:
-        frequencies[held] = postings.counts[places[held]]
-    else:
+    places, frequencies = postings.locate(keys)
+    if live is not None:
+        held = places != ABSENT
         frequencies[held] = [postings.live_count(place, live) for place in places[held].tolist()]
-    return frequencies
+    return places, frequencies
 
 
 def _formula(contents: Bm25Contents, scorer: Scorer) -> Formula:

@@ -24,7 +24,7 @@ SCORE_UNITS: Final = float(1 << 40)
 _ROUNDING: Final = 1.0 + 1e-9
 """Makes a bound larger than what rounding can add to a score."""
 
-WINDOW: Final = 4096
+WINDOW: Final = 8192
 """Documents that are looked at together; their sums stay in the processor's nearest cache."""
 
 NO_THRESHOLD: Final = -(1 << 62)
@@ -100,14 +100,15 @@ class Best(NamedTuple):
 class _Window(NamedTuple):
     """The documents from ordinal `first` to before `last`: their sums and what is known of them, shape (WINDOW,).
 
-    `eights` is `known`, eight documents at a time, uint64.
+    `touched` are those of which something is known, as places in these arrays, and `filled` how many there are.
     """
 
     first: int
     last: int
     sums: Numbers
     known: Flags
-    eights: npt.NDArray[np.uint64]
+    touched: Ordinals
+    filled: Numbers
 
 
 @inlined
@@ -169,22 +170,18 @@ def _floor(best: Best, threshold: int) -> int:
 @inlined
 def _collect(lists: ScoredLists, window: _Window, allowed: Flags, floor: int, best: Best) -> int:
     """Offer the documents of the window to the heap and forget them. Returns how many count."""
-    size, matched = window.last - window.first, 0
-    if len(allowed):
-        for slot in range(size):
-            if allowed[window.first + slot] == 0:
-                window.known[slot] = _ABSENT
-    for eight in range((size + 7) // 8):
-        if window.eights[eight] == 0:
-            continue
-        for slot in range(8 * eight, 8 * eight + 8):
-            matched += window.known[slot] != _ABSENT
+    matched, count = 0, window.filled[0]
+    for i in range(count):
+        slot = window.touched[i]
+        if len(allowed) == 0 or allowed[window.first + slot] != 0:
+            matched += 1
             if window.sums[slot] >= floor and window.known[slot] == _IN_RUNNING:
                 ordinal = window.first + slot
                 _offer(best, window.sums[slot], lists.id_ranks[ordinal], ordinal)
                 floor = _floor(best, floor)
-    window.known[:] = _ABSENT
-    window.sums[:] = 0
+        window.known[slot] = _ABSENT
+        window.sums[slot] = 0
+    window.filled[0] = 0
     return matched
 
 
@@ -195,7 +192,7 @@ def _units(formula: Formula, weight: float, count: int, length: int) -> int:
     `weight` is the term's times k1 + 1 and in units.
     """
     tf = float(count)
-    return signed(weight * tf / (tf + formula.norm_fixed + formula.norm_length * float(length)))
+    return signed(weight * tf / (tf + (formula.norm_fixed + formula.norm_length * float(length))))
 
 
 @inlined
@@ -237,23 +234,28 @@ def _count(  # noqa: PLR0913, PLR0917 - kernels have no objects to keep these in
     ordinals: Ordinals,
     counts: Ordinals,
     needed: int,
-    scored: bool,  # noqa: FBT001 - kernels have no keyword arguments
 ) -> int:
     """Count the documents of the window that have a term, and add it to the sums that have reached `needed` already."""
     while block * BLOCK < signed(lists.counts[place]):
         at, column, size = _open(lists, place, block, ordinals)
         if ordinals[0] >= window.last:
             break
-        if scored:
-            unpack_column(lists.words, at, column, size, counts)
         begin, end = _inside(window, ordinals, size)
+        touched = window.filled[0]
+        unpacked = False
         for i in range(begin, end):
             ordinal = np.uint64(ordinals[i])
             slot = ordinal - np.uint64(window.first)
             if window.known[slot] != _IN_RUNNING:
+                window.touched[touched] = slot
+                touched += window.known[slot] == _ABSENT
                 window.known[slot] = _COUNTED
             elif window.sums[slot] >= needed:
+                if not unpacked:
+                    unpack_column(lists.words, at, column, size, counts)
+                    unpacked = True
                 window.sums[slot] += _units(formula, weight, counts[i], lists.lengths[ordinal])
+        window.filled[0] = touched
         if ordinals[size - 1] >= window.last:
             break
         block += 1
@@ -278,11 +280,15 @@ def _score(  # noqa: PLR0913, PLR0917 - see `_count`
             break
         unpack_column(lists.words, at, column, size, counts)
         begin, end = _inside(window, ordinals, size)
+        touched = window.filled[0]
         for i in range(begin, end):
             ordinal = np.uint64(ordinals[i])
             slot = ordinal - np.uint64(window.first)
             window.sums[slot] += _units(formula, weight, counts[i], lists.lengths[ordinal])
+            window.touched[touched] = slot
+            touched += window.known[slot] == _ABSENT
             window.known[slot] = _IN_RUNNING
+        window.filled[0] = touched
         if ordinals[size - 1] >= window.last:
             break
         block += 1
@@ -387,6 +393,7 @@ def best_documents(
     """
     terms, documents = len(places), len(lists.lengths)
     sums, known = np.zeros(WINDOW, np.int64), np.zeros(WINDOW, np.uint8)
+    touched, filled = np.empty(WINDOW + 1, np.uint32), np.zeros(1, np.int64)
     ordinals, counts = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
     blocks = np.zeros(terms, np.int64)  # of each term, the first block that reaches into the window
     bounds, order = np.empty(terms, np.int64), np.empty(terms, np.int64)
@@ -394,7 +401,7 @@ def best_documents(
     matched = 0
     counted = terms == 1 and len(allowed) == 0  # by its list
     for first in range(0, documents, WINDOW):
-        window = _Window(first, min(first + WINDOW, documents), sums, known, known.view(np.uint64))
+        window = _Window(first, min(first + WINDOW, documents), sums, known, touched, filled)
         present = 0
         for t in range(terms):
             blocks[t] = _first_block(lists, places[t], blocks[t], first)
@@ -422,7 +429,6 @@ def best_documents(
                     ordinals,
                     counts,
                     floor - hope,
-                    hopeless < terms,
                 )
                 hope -= bounds[t]
             else:

@@ -39,7 +39,7 @@ FORMAT_VERSION: Final = 2
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
-2: `native.foreign`, so that a literal need not be searched for by RE2 where its letters have ASCII forms only.
+2: packed postings; `native.foreign`, so that RE2 need not search for a literal whose letters have ASCII forms only.
 """
 
 _COLUMNS: Final = 1

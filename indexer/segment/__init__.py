@@ -3,6 +3,7 @@
     file        one file of named, checksummed sections
     documents   its stored documents, ids and positions
     postings    its posting lists
+    dictionary  the kernel that finds them
     packing     kernels: posting lists, bit by bit
     tombstones  deletions, in a file of their own
     manifest    which files are the index now, together with the watermark
@@ -19,6 +20,7 @@
 An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `SegmentedSearcher` that hand it in.
 """
 
+from indexer.segment.dictionary import ABSENT
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.packing import BLOCK
@@ -29,6 +31,7 @@ from indexer.segment.snapshot import Snapshot, SnapshotReader
 from indexer.segment.writer import SegmentedWriter
 
 __all__ = [
+    "ABSENT",
     "BLOCK",
     "Matches",
     "PostingChunk",

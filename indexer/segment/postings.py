@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
+from indexer.segment.dictionary import ABSENT, locate
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.packing import BLOCK, pack_lists, unpack_lists
 
@@ -79,10 +80,16 @@ class PostingLists:
 
     def find(self, key: int) -> Table:
         """The postings of a key, shape (n, columns), uint32; empty when the segment does not have it."""
-        place = int(np.searchsorted(self.keys, np.uint64(key)))
-        if place == len(self.keys) or int(self.keys[place]) != key:
+        place = int(self.locate(np.array([key], np.uint64))[0][0])
+        if place == ABSENT:
             return np.empty((0, self.columns), np.uint32)
         return self._unpacked(place, place + 1)
+
+    def locate(self, keys: Keys) -> tuple[Starts, Starts]:
+        """Where the lists of some keys are, `ABSENT` for none, and how many postings they have; both int64."""
+        places, counts = np.empty((2, len(keys)), np.int64)
+        locate(self.keys, self.counts, keys, places, counts)
+        return places, counts
 
     def lengths(self, live: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         """How many documents each key has, shape (keys,), int64.

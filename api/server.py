@@ -37,6 +37,9 @@ KEEP_ALIVE_SECONDS: Final = 5
 GRACE_SECONDS: Final = 8
 """For requests that run when the server is told to stop."""
 
+WORKER_PATIENCE_SECONDS: Final = 30
+"""For a worker that does not say that it is alive, as one that still loads the engines on a busy machine."""
+
 
 def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
     """Serve until SIGTERM or SIGINT, then let running requests finish.
@@ -58,6 +61,7 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         limit_concurrency=MAX_CONCURRENCY,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,
         backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,

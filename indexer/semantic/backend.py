@@ -6,6 +6,7 @@ is looked up in it, so that a swap is followed at once.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -158,8 +159,9 @@ class SemanticBackend:
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 # For this transaction only: the pool undoes what is set for a session. Work that nobody waits for
-                # any more ends in the server as well.
-                await connection.execute(f"SET LOCAL statement_timeout = {max(1, int(deadline.remaining() * 1000))}")
+                # any more ends in the server as well, and no sooner than the deadline.
+                milliseconds = max(1, math.ceil(deadline.remaining() * 1000))
+                await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
                 generation = await live_generation(connection)
                 if generation is None:
                     raise BackendUnavailable(_NOT_BUILT)

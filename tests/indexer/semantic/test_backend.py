@@ -172,15 +172,13 @@ async def test_a_blocked_table_ends_at_the_deadline(
     """The query is cut off in time and its connections come back."""
     await put(writer, upsert("a", FILES, offset=1))
     await backend.stats(soon())
-    connection = await asyncpg.connect(database_dsn)
-    async with connection.transaction():
-        await connection.execute("LOCK TABLE embed_search.g000001_passages")
+    async with asyncpg.create_pool(database_dsn) as pool, pool.acquire() as other, other.transaction():
+        await other.execute("LOCK TABLE embed_search.g000001_passages")
         for _ in range(6):  # more than there are connections
             began = time.monotonic()
             with pytest.raises(DeadlineExceeded):
                 await backend.search(Query(FILES, 10, Deadline.after(0.3)))
             assert time.monotonic() - began < 2
-    await connection.close()
     assert await found(backend, FILES) == ["a"]
 
 

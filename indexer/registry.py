@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
-from indexer import bm25, native, tantivy
+from indexer import bm25, native, segment, tantivy
 from indexer.analysis import analyzer_name
 from indexer.backend import BlockingSearcher, SearchBackend
+from indexer.damage import FindDamage
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
 from indexer.semantic import SemanticBackend, SemanticWriter
@@ -30,11 +31,13 @@ class LocalEngine(msgspec.Struct, frozen=True):
         settings: what its generations are built with, under the settings of the system.
         writer: opens the one writer of a generation.
         searcher: opens a reader of a generation.
+        find_damage: checks the files of a generation.
     """
 
     settings: Callable[[Settings], GenerationSettings]
     writer: Callable[[Generation], BlockingWriter]
     searcher: Callable[[Generation], BlockingSearcher]
+    find_damage: FindDamage
 
 
 def _bm25_settings(settings: Settings) -> GenerationSettings:
@@ -51,9 +54,9 @@ def _native_settings(_: Settings) -> GenerationSettings:
 
 LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
     {
-        "bm25": LocalEngine(_bm25_settings, bm25.Bm25Writer, bm25.Bm25Searcher),
-        "tantivy": LocalEngine(_tantivy_settings, tantivy.TantivyWriter, tantivy.TantivySearcher),
-        "native": LocalEngine(_native_settings, native.NativeWriter, native.NativeSearcher),
+        "bm25": LocalEngine(_bm25_settings, bm25.Bm25Writer, bm25.Bm25Searcher, segment.find_damage),
+        "tantivy": LocalEngine(_tantivy_settings, tantivy.TantivyWriter, tantivy.TantivySearcher, tantivy.find_damage),
+        "native": LocalEngine(_native_settings, native.NativeWriter, native.NativeSearcher, segment.find_damage),
     }
 )
 SEMANTIC: Final = "semantic"

@@ -13,6 +13,7 @@
     merging     which segments to merge
     merger      merges them, in a thread of its own
     damage      damaged segments: found, set aside, read again from the topic
+    inspection  all files of a generation, held against their checksums
     snapshot    many readers: the newest committed state
     searcher    newest, fetch and stats, alike for every engine
     ranking     the best hits, ties by id
@@ -23,6 +24,7 @@ An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `Segment
 from indexer.segment.dictionary import ABSENT
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.inspection import find_damage
 from indexer.segment.packing import BLOCK
 from indexer.segment.postings import PostingChunk, PostingLists, merge_chunks, write_postings
 from indexer.segment.ranking import Matches, best_hits
@@ -45,6 +47,7 @@ __all__ = [
     "Snapshot",
     "SnapshotReader",
     "best_hits",
+    "find_damage",
     "merge_chunks",
     "merged_ordinals",
     "write_postings",

@@ -109,11 +109,12 @@ class StoredDocuments:
     def document(self, ordinal: int) -> StoredDocument:
         """The stored document."""
         block = int(np.searchsorted(self._ordinals, ordinal, side="right")) - 1
-        encoded = self._unpack(block)[ordinal - int(self._ordinals[block])]
-        try:
-            return _decoder.decode(encoded)
-        except msgspec.DecodeError as exc:
-            raise GenerationUnusable(f"{self._path}: document {ordinal} cannot be read: {exc}") from exc
+        return self._decoded(ordinal, self._unpack(block)[ordinal - int(self._ordinals[block])])
+
+    def all(self, kept: npt.NDArray[np.bool_]) -> Iterator[StoredDocument]:
+        """The stored documents with a true flag, in order; one block at a time in memory."""
+        for ordinal, record in zip(np.flatnonzero(kept).tolist(), self.records(kept), strict=True):
+            yield self._decoded(ordinal, record.encoded)
 
     def records(self, kept: npt.NDArray[np.bool_]) -> Iterator[DocumentRecord]:
         """The documents with a true flag, in order, as `write_documents` takes them; one block at a time in memory."""
@@ -142,6 +143,12 @@ class StoredDocuments:
                 ordinal = int(self._hash_ordinals[slot])
                 if self._id_bytes(ordinal) == wanted:
                     yield place, ordinal
+
+    def _decoded(self, ordinal: int, encoded: bytes) -> StoredDocument:
+        try:
+            return _decoder.decode(encoded)
+        except msgspec.DecodeError as exc:
+            raise GenerationUnusable(f"{self._path}: document {ordinal} cannot be read: {exc}") from exc
 
     def _id_bytes(self, ordinal: int) -> memoryview:
         return self._id_text[int(self._id_starts[ordinal]) : int(self._id_starts[ordinal + 1])]

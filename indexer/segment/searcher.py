@@ -1,7 +1,7 @@
 """What every engine on segments answers alike: the newest documents, documents by id, the state of the index."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -74,6 +74,19 @@ class SegmentedSearcher(ABC, Generic[C]):
         snapshot = self._current()
         size = sum(segment.entry.size_bytes for segment in snapshot.segments)
         return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark)
+
+    def pin(self) -> None:
+        """Stay with the newest snapshot of now; commits are followed no longer."""
+        self._reader.pin()
+
+    def documents(self) -> Iterator[StoredDocument]:
+        """Every document of the newest snapshot, a block of them in memory at a time.
+
+        Raises:
+            GenerationUnusable: files are damaged.
+        """
+        for segment in self._reader.current().segments:
+            yield from segment.documents.all(segment.kept)
 
     def verify(self) -> None:
         """Read every file of the newest snapshot and hold it against its checksums.

@@ -51,6 +51,7 @@ class SnapshotReader(Generic[C]):
         self._lock = Lock()
         self._read: ManifestReader | None = None
         self._snapshot: Snapshot[C] = Snapshot(Manifest(), ())
+        self._pinned = False
         self.current()
 
     def current(self) -> Snapshot[C]:
@@ -59,12 +60,17 @@ class SnapshotReader(Generic[C]):
         Raises:
             GenerationUnusable: files are damaged, gone or of another format.
         """
-        if self._is_current(self._read):
+        if self._pinned or self._is_current(self._read):
             return self._snapshot
         with self._lock:
             if not self._is_current(self._read):
                 self._reload()
             return self._snapshot
+
+    def pin(self) -> None:
+        """Stay with the newest snapshot of now; commits are followed no longer."""
+        self.current()
+        self._pinned = True
 
     def close(self) -> None:
         """Let go of the newest snapshot; those that are in use stay readable."""

@@ -1,7 +1,8 @@
 """The `tantivy` method: full text with stemming, phrases, fields, fuzzy words and prefixes, on the Tantivy engine."""
 
+from indexer.tantivy.inspection import find_damage
 from indexer.tantivy.schema import INDEX, generation_settings
 from indexer.tantivy.searcher import TantivySearcher
 from indexer.tantivy.writer import TantivyWriter
 
-__all__ = ["INDEX", "TantivySearcher", "TantivyWriter", "generation_settings"]
+__all__ = ["INDEX", "TantivySearcher", "TantivyWriter", "find_damage", "generation_settings"]

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from indexer import bm25
+from indexer.generation import open_or_create_live
 from infra.supervisor.ports import free_port
+from streams.change import Position, Upsert
+from streams.document import Document, DocumentId
+from streams.watermark import Watermark
 from tests.system.processes import run_command
 
-COMMANDS = ("up", "publish", "search", "status", "index", "api", "eval", "bench", "doctor")
+COMMANDS = ("up", "publish", "search", "status", "index", "api", "verify", "eval", "bench", "doctor")
 
 
 def test_help_lists_every_command() -> None:
@@ -28,6 +33,7 @@ def test_help_lists_every_command() -> None:
         (["index", "lucene"], "lucene"),
         (["publish", "/no/such/path"], "/no/such/path"),
         (["publish", ".", "--delete-missing"], "--source"),
+        (["verify"], "--deep"),
     ],
 )
 def test_wrong_use_ends_with_status_2_and_names_the_argument(arguments: list[str], told: str) -> None:
@@ -87,3 +93,21 @@ def test_up_refuses_a_port_that_is_taken_naming_the_option(tmp_path: Path) -> No
     assert result.returncode == 1
     assert str(port) in result.stderr
     assert "--port" in result.stderr
+
+
+def test_verify_names_the_damaged_file_and_compares_scores(tmp_path: Path) -> None:
+    """Exit status 0 while all is sound; 1, and the file's name, after a flipped bit."""
+    environment = {"EMBED_SEARCH_DATA_DIR": str(tmp_path), "EMBED_SEARCH_INDEXES": "bm25"}
+    generation = open_or_create_live(tmp_path / "indexes", bm25.generation_settings())
+    writer = bm25.Bm25Writer(generation)
+    writer.apply([Upsert(Document(id=DocumentId("a"), body="replay the stream"), Position(0, 0, 0))])
+    writer.commit(Watermark("t", "c", {0: 1}, 0))
+    writer.close()
+    sound = run_command(["verify", "--deep"], environment)
+    assert sound.returncode == 0, sound.stderr
+    assert "1 queries compared with rank_bm25: 0 differ" in sound.stdout
+    segment = next(generation.directory.glob("*.segment"))
+    segment.write_bytes(bytes([segment.read_bytes()[0] ^ 1]) + segment.read_bytes()[1:])
+    damaged = run_command(["verify", "--deep"], environment)
+    assert damaged.returncode == 1
+    assert str(segment) in damaged.stdout

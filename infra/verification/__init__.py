@@ -1,0 +1,1 @@
+"""Proves indexes right, or says what is wrong with them."""

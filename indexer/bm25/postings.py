@@ -111,6 +111,14 @@ class Bm25Engine:
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
 
+    def stripped(self, document: Document) -> Document:
+        """As `SegmentEngine.stripped`; terms do not give a text back."""
+        return document
+
+    def restored(self, document: Document, contents: Bm25Contents, ordinal: int) -> Document:  # noqa: ARG002 - part of the seam
+        """As `SegmentEngine.restored`."""
+        return document
+
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """As `SegmentEngine.build`."""
         interner = TermInterner(self._analyzer)

@@ -6,7 +6,8 @@
     native.titles   bytes of the title that the text begins with; 0 when there is none      uint32
     native.foreign  1 for a text that holds a long s or a Kelvin sign, else 0               uint8
 
-The searchable text is the title, a newline and the body, or the body alone when there is no title.
+The searchable text is the title, a newline and the body, or the body alone when there is no title. Stored documents
+lack both, and get them back from there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,14 +36,16 @@ from streams.document import Document
 
 INDEX: Final = "native"
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
 2: packed postings; `native.foreign`, so that RE2 need not search for a literal whose letters have ASCII forms only.
+3: stored documents without title and body, which are in the text.
 """
 
 _COLUMNS: Final = 1
+_NEWLINE: Final = b"\n"
 
 
 def generation_settings() -> GenerationSettings:
@@ -84,6 +87,16 @@ class NativeContents(msgspec.Struct, frozen=True):
 
 class NativeEngine:
     """`SegmentEngine` of the native method."""
+
+    def stripped(self, document: Document) -> Document:
+        """As `SegmentEngine.stripped`; the text is not stored twice."""
+        return msgspec.structs.replace(document, title="", body="")
+
+    def restored(self, document: Document, contents: NativeContents, ordinal: int) -> Document:
+        """As `SegmentEngine.restored`."""
+        text, title = bytes(contents.text_of(ordinal)), int(contents.titles[ordinal])
+        body = text[title + len(_NEWLINE) :] if title else text
+        return msgspec.structs.replace(document, title=text[:title].decode(), body=body.decode())
 
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """As `SegmentEngine.build`."""

@@ -107,14 +107,14 @@ class StoredDocuments:
         )
 
     def document(self, ordinal: int) -> StoredDocument:
-        """The stored document."""
+        """The stored document, as far as the engine leaves it to this layer (see `SegmentEngine.stripped`)."""
         block = int(np.searchsorted(self._ordinals, ordinal, side="right")) - 1
         return self._decoded(ordinal, self._unpack(block)[ordinal - int(self._ordinals[block])])
 
-    def all(self, kept: npt.NDArray[np.bool_]) -> Iterator[StoredDocument]:
-        """The stored documents with a true flag, in order; one block at a time in memory."""
+    def all(self, kept: npt.NDArray[np.bool_]) -> Iterator[tuple[int, StoredDocument]]:
+        """The stored documents with a true flag, each behind its ordinal, in order; one block at a time in memory."""
         for ordinal, record in zip(np.flatnonzero(kept).tolist(), self.records(kept), strict=True):
-            yield self._decoded(ordinal, record.encoded)
+            yield ordinal, self._decoded(ordinal, record.encoded)
 
     def records(self, kept: npt.NDArray[np.bool_]) -> Iterator[DocumentRecord]:
         """The documents with a true flag, in order, as `write_documents` takes them; one block at a time in memory."""

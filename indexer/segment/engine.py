@@ -78,6 +78,18 @@ class Segment(Generic[C]):
 class SegmentEngine(Protocol[C]):
     """An engine's part of a segment. `C` is what it reads from one."""
 
+    def stripped(self, document: Document) -> Document:
+        """The document without what the engine's own sections hold of it: this is what is stored."""
+        ...
+
+    def restored(self, document: Document, contents: C, ordinal: int) -> Document:
+        """The document that `stripped` was given.
+
+        Raises:
+            UnicodeDecodeError: what the sections hold is damaged.
+        """
+        ...
+
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """Write the engine's sections for new documents; their order gives the ordinals."""
         ...

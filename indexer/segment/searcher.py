@@ -11,7 +11,7 @@ from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, GenerationUnusable
 from indexer.generation import Generation
 from indexer.segment.documents import hash_ids
-from indexer.segment.engine import SegmentEngine
+from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.ranking import Matches, best_hits
 from indexer.segment.snapshot import Snapshot, SnapshotReader
 from streams.change import StoredDocument
@@ -33,6 +33,7 @@ class SegmentedSearcher(ABC, Generic[C]):
 
     def __init__(self, generation: Generation, engine: SegmentEngine[C]) -> None:
         self._name = generation.name
+        self._engine = engine
         self._reader = SnapshotReader(generation.directory, engine)
 
     def search(self, query: Query) -> Answer:
@@ -64,7 +65,7 @@ class SegmentedSearcher(ABC, Generic[C]):
                 for place, ordinal in segment.documents.find(ids, hashes):
                     if segment.is_live(ordinal):
                         deadline.check()
-                        found[ids[place]] = segment.documents.document(ordinal)
+                        found[ids[place]] = self._restored(segment, ordinal, segment.documents.document(ordinal))
         except GenerationUnusable as exc:
             raise BackendUnavailable(str(exc)) from exc
         return found
@@ -86,7 +87,8 @@ class SegmentedSearcher(ABC, Generic[C]):
             GenerationUnusable: files are damaged.
         """
         for segment in self._reader.current().segments:
-            yield from segment.documents.all(segment.kept)
+            for ordinal, stored in segment.documents.all(segment.kept):
+                yield self._restored(segment, ordinal, stored)
 
     def verify(self) -> None:
         """Read every file of the newest snapshot and hold it against its checksums.
@@ -104,6 +106,13 @@ class SegmentedSearcher(ABC, Generic[C]):
     @abstractmethod
     def _search(self, snapshot: Snapshot[C], query: Query) -> Answer:
         """Answer a query from one snapshot."""
+
+    def _restored(self, segment: Segment[C], ordinal: int, stored: StoredDocument) -> StoredDocument:
+        try:
+            document = self._engine.restored(stored.document, segment.contents, ordinal)
+        except UnicodeDecodeError as exc:
+            raise GenerationUnusable(f"{segment.file.path}: document {ordinal} cannot be read: {exc}") from exc
+        return StoredDocument(document, stored.position)
 
     def _current(self) -> Snapshot[C]:
         try:

@@ -159,8 +159,8 @@ class SegmentedWriter(Generic[C]):
         if not upserts:
             return
         with self._new_segment() as builder:
-            records = (encode_record(StoredDocument(upsert.document, upsert.position)) for upsert in upserts)
-            count = write_documents(builder, records)
+            stored = (StoredDocument(self._engine.stripped(each.document), each.position) for each in upserts)
+            count = write_documents(builder, map(encode_record, stored))
             self._engine.build(builder, [upsert.document for upsert in upserts])
             self._segments.append(self._opened(builder, count))
 

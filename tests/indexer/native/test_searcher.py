@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -103,6 +104,29 @@ def test_matches_survive_updates_and_merges(generation: Generation, searcher: Na
         {"d1"},
     ]
     assert len(_found(searcher, "/^TÍTLE$/i")) == 6
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(st.tuples(st.text(), st.text(min_size=1)), min_size=1, max_size=12))
+def test_documents_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]]
+) -> None:
+    """Title and body are stored in the text alone, and are whole again, line ends and all, also after a merge."""
+    generation = open_or_create_live(tmp_path_factory.mktemp("native"), generation_settings())
+    upserts = [upsert(f"d{at}", body, title=title, offset=at) for at, (title, body) in enumerate(texts)]
+    _write(generation, *([change] for change in upserts))
+    searcher = NativeSearcher(generation)
+    fetched = searcher.fetch([change.id for change in upserts], Deadline.after(SOON))
+    assert {name: stored.document for name, stored in fetched.items()} == {each.id: each.document for each in upserts}
+    assert [stored.document for stored in searcher.documents()] == [each.document for each in upserts]
+    searcher.close()
+
+
+def test_texts_are_stored_once(generation: Generation, searcher: NativeSearcher) -> None:
+    """A text that hardly compresses takes little more than its bytes."""
+    body = " ".join(sha256(str(number).encode()).hexdigest() for number in range(20_000))
+    _write(generation, [upsert("d", body, offset=0)])
+    assert searcher.stats().size_bytes < 1.2 * len(body)
 
 
 def test_deleted_documents_of_a_segment_are_not_found(generation: Generation, searcher: NativeSearcher) -> None:

@@ -156,7 +156,9 @@ class Indexer:
                 batch.add(record, await self._decode(record))
             if records:
                 last_progress = self._clock()
-            elif self._clock() - last_progress > STUCK_AFTER_SECONDS:
+            else:
+                await run.writer.check()
+            if not records and self._clock() - last_progress > STUCK_AFTER_SECONDS:
                 await _check_not_stuck(run)
                 last_progress = self._clock()
             if batch.due:

@@ -20,8 +20,8 @@ def check_lineage(watermark: Watermark, topic: str, offsets: TopicOffsets) -> No
     Raises:
         StreamMismatch: saying what does not fit.
     """
-    if not watermark.offsets:
-        return
+    if not watermark.offsets and not watermark.cluster:
+        return  # a new index; one that is to read everything again after damage still says where from
     if watermark.topic != topic:
         raise StreamMismatch(f"the index was built from the topic {watermark.topic!r}, not {topic!r}")
     if watermark.cluster and watermark.cluster != offsets.cluster:

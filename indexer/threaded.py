@@ -63,6 +63,10 @@ class ThreadedWriter:
         """As `IndexWriter.commit`."""
         await self._run(self._writer.commit, watermark)
 
+    async def check(self) -> None:
+        """As `IndexWriter.check`."""
+        await self._run(self._writer.check)
+
     async def close(self) -> None:
         """As `IndexWriter.close`."""
         closed = self._executor.submit(self._writer.close)  # behind a call that still runs, even if this is cancelled

@@ -45,6 +45,14 @@ class IndexWriter(Protocol):
         """Make the applied changes and the watermark durable and visible, atomically."""
         ...
 
+    async def check(self) -> None:
+        """Say what has come to light about the index since the last call; for times when there is nothing to write.
+
+        Raises:
+            WriterFailed: the index is not what was written.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of files, locks and connections; what was not committed is dropped."""
         ...
@@ -63,6 +71,10 @@ class BlockingWriter(Protocol):
 
     def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`."""
+        ...
+
+    def check(self) -> None:
+        """As `IndexWriter.check`."""
         ...
 
     def close(self) -> None:

@@ -28,7 +28,8 @@ from indexer.errors import GenerationUnusable
 FORMAT_VERSION: Final = 1
 """Of the file's frame; what its sections mean is the engine's to version.
 
-1: sections, table of contents, trailer.
+1: sections, table of contents, trailer. A new one makes new formats of all engines, whose generations then refuse the
+old software by name; so a version that is not this one is damage.
 """
 
 MAGIC: Final = b"ESSEGMNT"

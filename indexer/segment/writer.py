@@ -9,12 +9,12 @@ that comes to light is set aside (`indexer.segment.damage`).
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
 from indexer.generation import Generation
-from indexer.segment.damage import Scrub, SegmentDamaged, open_sound
+from indexer.segment.damage import Scrub, SegmentDamaged, open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFileBuilder
@@ -37,6 +37,9 @@ from streams.watermark import Watermark
 
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Text that is buffered before it is flushed to a segment, committed or not."""
+
+_SIGNS_OF_DAMAGE: Final = (GenerationUnusable, LookupError, ValueError, OverflowError)
+"""What reading a damaged section ends in, unless its checksum was looked at first."""
 
 C = TypeVar("C")
 
@@ -103,6 +106,11 @@ class SegmentedWriter(Generic[C]):
         with contextlib.suppress(OSError):  # the commit is done; what stays behind is removed by the next one
             _remove_strays(self._directory, manifest.files | self._merger.files)
 
+    def check(self) -> None:
+        """As `IndexWriter.check`; tells what the scrub has found."""
+        with self._first_fault_is_the_last():
+            pass
+
     def settle(self) -> None:
         """Wait until there is nothing left to merge, and to verify; to be called right behind a commit."""
         while self._merger.busy:
@@ -126,15 +134,32 @@ class SegmentedWriter(Generic[C]):
             self._scrub.check()
             yield
         except SegmentDamaged as exc:
-            self._failed = True
-            with contextlib.closing(self):
-                open_sound(self._directory, self._manifest, self._engine, {exc.name: str(exc)})
-            raise WriterFailed(f"{exc}; it was set aside, and the topic is to be read again") from exc
+            self._set_aside(exc)
+        except _SIGNS_OF_DAMAGE as exc:
+            self._look_for_damage()
+            self.close()
+            if isinstance(exc, IndexFault):
+                raise
+            raise WriterFailed(f"writing {self._directory} failed: {exc!r}") from exc
         except BaseException as exc:
             self.close()
             if isinstance(exc, IndexFault) or not isinstance(exc, Exception):
                 raise
             raise WriterFailed(f"writing {self._directory} failed: {exc}") from exc
+
+    def _look_for_damage(self) -> None:
+        """Read all segments through: another writer that failed alike would not get its own scrub done either."""
+        try:
+            for segment in self._segments:
+                verify(segment.opened.file, lambda: None)
+        except SegmentDamaged as exc:
+            self._set_aside(exc)
+
+    def _set_aside(self, damage: SegmentDamaged) -> NoReturn:
+        self._failed = True
+        with contextlib.closing(self):
+            open_sound(self._directory, self._manifest, self._engine, {damage.name: str(damage)})
+        raise WriterFailed(f"{damage}; it was set aside, and the topic is to be read again") from damage
 
     def _is_news(self, change: Change) -> bool:
         position = change.position

@@ -140,6 +140,9 @@ class SemanticWriter:
         self._seen |= watermark.offsets
         self._pending.clear()
 
+    async def check(self) -> None:
+        """As `IndexWriter.check`; PostgreSQL looks after its files itself."""
+
     async def close(self) -> None:
         """As `IndexWriter.close`; what was not committed is dropped with the connection."""
         self._usable = False

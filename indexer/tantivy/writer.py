@@ -99,6 +99,9 @@ class TantivyWriter:
         self._watermark = watermark
         self._pending.clear()
 
+    def check(self) -> None:
+        """As `IndexWriter.check`; Tantivy looks at what it reads, and at nothing else."""
+
     def close(self) -> None:
         """As `IndexWriter.close`."""
         # The lock lives as long as the last reference to the writer.

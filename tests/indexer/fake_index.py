@@ -32,6 +32,7 @@ class FakeIndex:
         self.claims: dict[int, frozenset[int]] = {}
         self.faults: list[tuple[int, Fault]] = []
         self.refused: Callable[[Change], bool] = lambda _: False
+        self.damaged = False
         self.writers: list[FakeWriter] = []
         self._changed = asyncio.Condition()
 
@@ -123,6 +124,14 @@ class FakeWriter:
         await self._index.committed(self._applied, watermark, writer=self._number)
         self._seen, self._applied = watermark, None
         await self._fail_at("after-commit")
+
+    async def check(self) -> None:
+        """Fail once, when the index is said to be damaged."""
+        assert not self._failed
+        assert not self.closed
+        if self._index.damaged:
+            self._index.damaged, self._failed = False, True
+            raise WriterFailed("damaged on purpose")
 
     async def close(self) -> None:
         """Drop what was not committed."""

@@ -313,6 +313,19 @@ async def test_a_writer_that_fails_is_opened_anew(single: Bench, step: Fault) ->
     assert indexed == list(range(200))
 
 
+async def test_damage_is_acted_upon_while_nothing_comes(single: Bench, log: Log) -> None:
+    """An index that is found damaged between two records is opened anew before the next one."""
+    await single.publish(["a"])
+    async with single.indexing():
+        await single.index_everything()
+        single.index.damaged = True
+        assert (await log.until("beginning again"))["reason"] == "damaged on purpose"
+        await single.publish(["b"])
+        await single.index_everything()
+    assert len(single.index.writers) == 2
+    assert single.index.documents.keys() == {"a", "b"}
+
+
 async def test_a_writer_that_cannot_be_opened_yet_is_awaited(single: Bench, log: Log) -> None:
     """Another process holds the lock: wait, say so, try again."""
     await single.publish(["a"])

@@ -36,6 +36,8 @@ def test_an_index_from_before_clusters_were_recorded_fits() -> None:
     [
         (watermark({0: 5}, topic="other"), "the topic 'other', not 'docs'"),
         (watermark({0: 5}, cluster="c2"), "the Kafka cluster c2, this one is c1"),
+        (watermark({}, topic="other"), "the topic 'other', not 'docs'"),
+        (watermark({}, cluster="c2"), "the Kafka cluster c2, this one is c1"),
         (watermark({0: 11}), "up to 11, but the topic ends at 10"),
         (watermark({0: 2}), "up to 2, but the topic now begins at 3"),
         (watermark({0: 5, 2: 1}), "partition 2 is gone"),

@@ -2,21 +2,23 @@
 
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 
 from indexer.errors import GenerationUnusable, WriterFailed
 from indexer.generation import Generation
-from indexer.segment import SegmentedWriter
+from indexer.segment import Segment, SegmentedWriter
 from indexer.segment.damage import QUARANTINE
 from indexer.segment.manifest import MANIFEST
 from streams.change import Change
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import delete, upsert
-from tests.indexer.segment.engine import Lengths, bodies, new_generation, open_reader, open_writer
+from tests.indexer.segment.engine import LengthEngine, Lengths, bodies, new_generation, open_reader, open_writer
 
 SEGMENT = "00000001.segment"
 TOMBSTONES = "00000001-00000003.deleted"
@@ -144,6 +146,47 @@ def test_scrub_finds_what_opening_does_not(generation: Generation) -> None:
     with pytest.raises(WriterFailed, match="open another one"):
         writer.watermark()
     assert bodies(open_reader(generation)) == {}
+    again = open_writer(generation)
+    assert again.watermark().offsets == {}
+    again.close()
+
+
+def test_check_tells_what_the_scrub_found(generation: Generation) -> None:
+    """A writer that has nothing to write fails, too, and the next one begins without the segment."""
+    _damage_a_block(generation)
+    writer = open_writer(generation)
+    with pytest.raises(WriterFailed, match="set aside"):
+        _check_again_and_again(writer)
+    assert bodies(open_reader(generation)) == {}
+
+
+def _check_again_and_again(writer: SegmentedWriter[Lengths]) -> None:
+    patience = time.monotonic() + 40
+    while time.monotonic() < patience:
+        writer.check()
+
+
+class _FragileEngine(LengthEngine):
+    """Trips over lengths that cannot be."""
+
+    def summarise(self, segments: Sequence[Segment[Lengths]]) -> bytes:
+        """Look every length up."""
+        return b"".join(np.zeros(10_000, np.uint8)[segment.contents].tobytes() for segment in segments)
+
+
+def test_code_that_trips_over_damage_does_not_trip_for_ever(generation: Generation) -> None:
+    """A writer that fails on what it reads looks at the checksums before the next one tries the same again."""
+    writer = SegmentedWriter(generation, _FragileEngine())
+    writer.settle()
+    path = generation.directory / SEGMENT
+    lengths = path.read_bytes().index(np.full(40, 6_000, np.uint32).tobytes())
+    with path.open("r+b") as file:
+        file.seek(lengths)
+        file.write(b"\xff\xff\xff")
+    writer.apply([delete("d4", offset=50)])
+    with pytest.raises(WriterFailed, match="set aside"):
+        writer.commit(Watermark(offsets={0: 51}))
+    assert (generation.directory / QUARANTINE / SEGMENT).exists()
     again = open_writer(generation)
     assert again.watermark().offsets == {}
     again.close()

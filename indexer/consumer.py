@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from indexer.backoff import delay_after
 from indexer.batch import Batch, BatchLimits
 from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
@@ -104,7 +105,7 @@ class Indexer:
             try:
                 await self._run_once(stop)
             except _TRANSIENT as exc:
-                delay = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
+                delay = delay_after(self._failures, BACKOFF_SECONDS)
                 self._failures += 1
                 self._log.warning("beginning again", reason=str(exc), seconds=delay)
                 await wait_or_stop(stop, delay)

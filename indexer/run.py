@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from indexer.backoff import delay_after
 from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
 from indexer.registry import SEMANTIC, writers
@@ -57,7 +58,7 @@ async def _make_topics(settings: Settings, stop: asyncio.Event) -> None:
                 replication_factor=settings.replication_factor,
             )
         except StreamUnavailable as exc:
-            delay = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)]
+            delay = delay_after(attempt, BACKOFF_SECONDS)
             attempt += 1
             _log.warning("waiting for Kafka", reason=str(exc), seconds=delay)
             await wait_or_stop(stop, delay)

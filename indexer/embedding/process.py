@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from indexer.backoff import delay_after
 from indexer.deadline import Deadline
 from indexer.embedding.errors import EmbedderDied, EmbeddingFault
 from indexer.embedding.life import EmbedderOptions, WorkerLife, expect
@@ -191,7 +192,7 @@ class EmbedderProcess:
             self._deaths = 0 if self._worker.answered else self._deaths + 1
             await self._worker.stop()
             _log.warning("embedder is started again", deaths=self._deaths + 1)
-        await asyncio.sleep(BACKOFF_SECONDS[min(self._deaths, len(BACKOFF_SECONDS) - 1)])
+        await asyncio.sleep(delay_after(self._deaths, BACKOFF_SECONDS))
         self._worker = await WorkerLife.spawn(self._options)
         described = await self._worker.describe()
         self._description = msgspec.structs.replace(described, sha256=self._sha256)

@@ -26,7 +26,7 @@ from streams.dead_letters import DeadLetter, DeadLetterPublisher
 from streams.errors import StreamUnavailable, UndecodableRecord
 from streams.metrics import Metrics
 from streams.topics import OffsetProbe, TopicOffsets
-from streams.tracing import record_carrier
+from streams.tracing import TRACE_HEADERS, record_carrier
 from streams.watermark import Watermark
 
 IDLE_POLL_SECONDS: Final = 1.0
@@ -35,7 +35,6 @@ BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 ALL_INDEXES: Final = "*"
 
 _TRANSIENT = (WriterFailed, WriterLocked, BackendUnavailable, StreamUnavailable)
-_TRACE_HEADERS = frozenset({"traceparent", "tracestate"})
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -191,7 +190,7 @@ class Indexer:
         await run.feed.commit(batch.offsets)
 
     async def _dead_letter(self, record: Record, *, index: str, kind: str, detail: str) -> None:
-        trace = {name: value for name, value in record_carrier(record.headers).items() if name in _TRACE_HEADERS}
+        trace = {name: value for name, value in record_carrier(record.headers).items() if name in TRACE_HEADERS}
         letter = DeadLetter(
             key=record.key,
             value=record.value,

@@ -30,12 +30,13 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 class OutgoingRecord(msgspec.Struct, frozen=True):
-    """A record on its way to Kafka; a value of None is a tombstone."""
+    """A record on its way to Kafka; a value of None is a tombstone, without a partition the key decides."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    partition: int | None = None
 
 
 class SequenceLost(StreamUnavailable):
@@ -73,7 +74,12 @@ class RecordProducer:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 return await broker.publish(
-                    record.value, record.topic, key=record.key, headers=record.headers, no_confirm=True
+                    record.value,
+                    record.topic,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=record.headers,
+                    no_confirm=True,
                 )
         except (KafkaError, TimeoutError, OSError) as exc:
             raise self._unavailable(exc) from exc

@@ -1,7 +1,7 @@
 """Reads a topic from its beginning to where it ends now, without a group and without holding it in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,10 +15,17 @@ _POLL_MS: Final = 500
 _SILENCE_SECONDS: Final = 60.0
 
 
-async def read_topic(bootstrap_servers: str, topic: str) -> AsyncIterator[Any]:
+async def read_topic(
+    bootstrap_servers: str, topic: str, *, start: Mapping[int, int] | None = None
+) -> AsyncIterator[Any]:
     """Every record (`aiokafka.ConsumerRecord` of raw bytes) that the topic holds at the time of the call.
 
     Order is kept within each partition. Compaction may leave gaps and take records away meanwhile.
+
+    Args:
+        bootstrap_servers: of Kafka.
+        topic: to read.
+        start: first offset to read by partition; a partition that it lacks is read from its beginning.
 
     Raises:
         StreamUnavailable: Kafka does not answer, or fell silent before the end.
@@ -36,6 +43,9 @@ async def read_topic(bootstrap_servers: str, topic: str) -> AsyncIterator[Any]:
         partitions = [TopicPartition(topic, number) for number in end]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
+        for partition in partitions:
+            if start and partition.partition in start:
+                consumer.seek(partition, start[partition.partition])
         async for record in _until(consumer, end):
             yield record
     except (KafkaError, OSError) as exc:

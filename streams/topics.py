@@ -63,7 +63,7 @@ async def ensure_topics(
         NewTopic(topic, partitions, replication_factor, topic_configs=dict(_DOCUMENTS)),
         NewTopic(dead_letter_topic, 1, replication_factor, topic_configs=dict(_DEAD_LETTERS)),
     ]
-    async with _admin(bootstrap_servers) as admin:
+    async with open_admin(bootstrap_servers) as admin:
         response = await admin.create_topics(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
     for name, code, *rest in response.topic_errors:
         error = for_code(code)
@@ -184,7 +184,12 @@ def _partition_numbers(description: Mapping[str, Any]) -> list[int]:
 
 
 @asynccontextmanager
-async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connection for administration, for as long as the block runs.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer.
+    """
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):

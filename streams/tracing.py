@@ -5,10 +5,13 @@ Spans are made by the OpenTelemetry SDK, so that ids are real; nothing is export
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+TRACE_HEADERS: Final = frozenset({"traceparent", "tracestate"})
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 

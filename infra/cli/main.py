@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "status": ("infra.cli.status", "Show the state of each index."),
     "index": ("infra.cli.serve", "Run indexers only."),
     "api": ("infra.cli.serve", "Run the API only."),
+    "dlq": ("infra.cli.dlq", "List, show, replay and purge the dead letters."),
     "verify": ("infra.cli.verify", "Check the files and the scores of the indexes."),
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
     "bench": ("infra.cli.bench", "Compare our engines with what people use today."),

@@ -14,7 +14,7 @@ from streams.document import Document, DocumentId
 from streams.watermark import Watermark
 from tests.system.processes import run_command
 
-COMMANDS = ("up", "publish", "search", "status", "index", "api", "verify", "eval", "bench", "doctor")
+COMMANDS = ("up", "publish", "search", "status", "index", "api", "dlq", "verify", "eval", "bench", "doctor")
 
 
 def test_help_lists_every_command() -> None:
@@ -34,6 +34,10 @@ def test_help_lists_every_command() -> None:
         (["publish", "/no/such/path"], "/no/such/path"),
         (["publish", ".", "--delete-missing"], "--source"),
         (["verify"], "--deep"),
+        (["dlq", "show", "41"], "partition:offset"),
+        (["dlq", "replay"], "--all"),
+        (["dlq", "replay", "0:1", "--all"], "--all"),
+        (["dlq", "purge"], "--all"),
     ],
 )
 def test_wrong_use_ends_with_status_2_and_names_the_argument(arguments: list[str], told: str) -> None:

@@ -1,0 +1,123 @@
+"""Reads dead letters back, and forgets those that nobody needs any more."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.errors import KafkaError
+
+from streams.broker import REQUEST_TIMEOUT_MS
+from streams.dead_letters import DeadLetter
+from streams.errors import StreamUnavailable
+from streams.reader import read_topic
+from streams.topics import open_admin, read_offsets
+from streams.tracing import TRACE_HEADERS
+
+_UNKNOWN: Final = "unknown"
+
+
+class LetterPosition(msgspec.Struct, frozen=True, order=True):
+    """Where a dead letter lies in the topic of dead letters; written `partition:offset`."""
+
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> "LetterPosition":
+        """Read `partition:offset`.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        partition, colon, offset = text.partition(":")
+        if not (colon and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+            raise ValueError(f"a dead letter is named partition:offset, such as 0:41, not {text!r}")
+        return cls(int(partition), int(offset))
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+class FiledLetter(msgspec.Struct, frozen=True):
+    """A dead letter as the topic keeps it.
+
+    Attributes:
+        position: where it lies.
+        time: when it was written, RFC 3339; empty in a record that this system did not write.
+        letter: the record and the reason.
+        omitted: size and hash of a value that was too large to be kept; empty when the value is there.
+    """
+
+    position: LetterPosition
+    time: str
+    letter: DeadLetter
+    omitted: str = ""
+
+
+async def read_dead_letters(bootstrap_servers: str, topic: str) -> AsyncIterator[FiledLetter]:
+    """Every dead letter that the topic holds now, in order within each partition.
+
+    Args:
+        bootstrap_servers: of Kafka.
+        topic: of the dead letters.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or has no such topic.
+    """
+    async for record in read_topic(bootstrap_servers, topic):
+        yield _filed(record)
+
+
+async def purge_dead_letters(bootstrap_servers: str, topic: str, through: Sequence[LetterPosition] = ()) -> int:
+    """Delete dead letters for good, up to and including those named, or all there are now.
+
+    Returns:
+        how many offsets were given up.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or refuses.
+        ValueError: a position lies beyond the topic's end.
+    """
+    offsets = await read_offsets(bootstrap_servers, topic)
+    ends = {each.partition: each.offset + 1 for each in sorted(through)} or offsets.end
+    for partition, end in ends.items():
+        if end > offsets.end.get(partition, 0):
+            raise ValueError(f"there is no dead letter {LetterPosition(partition, end - 1)}")
+    doomed = {p: end for p, end in ends.items() if end > offsets.beginning[p]}
+    if doomed:
+        await _delete_before(bootstrap_servers, topic, doomed)
+    return sum(end - offsets.beginning[partition] for partition, end in doomed.items())
+
+
+async def _delete_before(bootstrap_servers: str, topic: str, ends: dict[int, int]) -> None:
+    wanted = {TopicPartition(topic, partition): RecordsToDelete(end) for partition, end in ends.items()}
+    async with open_admin(bootstrap_servers) as admin:
+        try:
+            await admin.delete_records(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
+        except KafkaError as exc:
+            raise StreamUnavailable(f"Kafka refused to delete records of {topic}: {exc!r}") from exc
+
+
+def _filed(record: Any) -> FiledLetter:  # noqa: ANN401 - aiokafka's record has no public type
+    headers = {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
+    letter = DeadLetter(
+        key=record.key,
+        value=record.value,
+        topic=headers.get("source-topic", _UNKNOWN),
+        partition=_number(headers.get("source-partition", "")),
+        offset=_number(headers.get("source-offset", "")),
+        index=headers.get("index", _UNKNOWN),
+        error_class=headers.get("error-class", _UNKNOWN),
+        message=headers.get("error-message", ""),
+        attempts=_number(headers.get("attempts", "")),
+        trace={name: value for name, value in headers.items() if name in TRACE_HEADERS},
+    )
+    position = LetterPosition(record.partition, record.offset)
+    return FiledLetter(position, headers.get("time", ""), letter, headers.get("value-omitted", ""))
+
+
+def _number(text: str) -> int:
+    """A header's number; -1 where there is none, since anybody may write to a topic."""
+    return int(text) if text.isascii() and text.isdigit() else -1

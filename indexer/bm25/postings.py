@@ -45,9 +45,10 @@ from streams.document import Document, DocumentId
 
 INDEX: Final = "bm25"
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
+3: segment files of format 2.
 2: postings packed in blocks, with bounds of blocks and lists; ranks of ids.
 1: postings of (ordinal, occurrences), lengths; a title counts three times.
 """
@@ -74,31 +75,37 @@ def term_key(term: str) -> int:
     return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
 
 
-class Bm25Contents(msgspec.Struct, frozen=True):
+class Bm25Contents:
     """The bm25 sections of a segment.
+
+    Args:
+        file: of the segment.
 
     Attributes:
         postings: by term.
-        lengths: terms of each document, shape (documents,), uint32.
-        id_ranks: place of each document in the order of ids, shape (documents,), uint32.
-        block_bounds: largest saturation in each full block, in steps of `BOUND_STEP`, uint8.
-        list_bounds: the same of each list, uint8.
         average: average length that the bounds were computed with.
     """
 
-    postings: PostingLists
-    lengths: npt.NDArray[np.uint32]
-    id_ranks: npt.NDArray[np.uint32]
-    block_bounds: npt.NDArray[np.uint8]
-    list_bounds: npt.NDArray[np.uint8]
-    average: float
+    def __init__(self, file: SegmentFile) -> None:
+        self._lengths = file.section("bm25.lengths", np.uint32)
+        self._id_ranks = file.section("bm25.ranks", np.uint32)
+        self._block_bounds = file.section("bm25.block_bounds", np.uint8)
+        self._list_bounds = file.section("bm25.list_bounds", np.uint8)
+        bounds = {"beside_lists": [self._list_bounds], "beside_blocks": [self._block_bounds]}
+        self.postings = PostingLists(file, columns=_COLUMNS, **bounds)
+        self.average = float(file.array("bm25.average", np.uint64).view(np.float64)[0])
+        if len(self._lengths) != len(self._id_ranks):
+            raise GenerationUnusable(f"{file.path}: bm25 sections that do not fit each other")
 
-    def scored_lists(self) -> ScoredLists:
-        """As the kernel of a query takes them."""
-        lists = self.postings
-        by_list = (lists.words, lists.starts, lists.counts)
-        by_block = (lists.block_starts, lists.block_last, lists.block_words)
-        return ScoredLists(*by_list, *by_block, self.block_bounds, self.list_bounds, self.lengths, self.id_ranks)
+    @property
+    def lengths(self) -> npt.NDArray[np.uint32]:
+        """Terms of each document, shape (documents,), uint32."""
+        return self._lengths.whole()
+
+    def scored_lists(self, places: npt.NDArray[np.int64]) -> ScoredLists:
+        """As the kernel takes them that reads those at some places of the dictionary."""
+        bounds = (self._block_bounds.unchecked, self._list_bounds.unchecked)
+        return ScoredLists(*self.postings.packed(places), *bounds, self._lengths.whole(), self._id_ranks.whole())
 
 
 class Bm25Engine:
@@ -133,16 +140,7 @@ class Bm25Engine:
 
     def open(self, file: SegmentFile) -> Bm25Contents:
         """As `SegmentEngine.open`."""
-        contents = Bm25Contents(
-            PostingLists(file, columns=_COLUMNS),
-            file.array("bm25.lengths", np.uint32),
-            file.array("bm25.ranks", np.uint32),
-            file.array("bm25.block_bounds", np.uint8),
-            file.array("bm25.list_bounds", np.uint8),
-            float(file.array("bm25.average", np.uint64).view(np.float64)[0]),
-        )
-        _check_lengths(file, contents)
-        return contents
+        return Bm25Contents(file)
 
     def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[Bm25Contents]]) -> None:
         """As `SegmentEngine.merge`."""
@@ -208,16 +206,6 @@ def _write(
     ranks = np.empty(len(ids), np.uint32)
     ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     builder.add("bm25.ranks", ranks)
-
-
-def _check_lengths(file: SegmentFile, contents: Bm25Contents) -> None:
-    fits = (
-        len(contents.lengths) == len(contents.id_ranks),
-        len(contents.block_bounds) == len(contents.postings.block_last),
-        len(contents.list_bounds) == len(contents.postings.keys),
-    )
-    if not all(fits):
-        raise GenerationUnusable(f"{file.path}: bm25 sections that do not fit each other")
 
 
 def _frequencies(segments: Sequence[Segment[Bm25Contents]]) -> dict[int, int]:

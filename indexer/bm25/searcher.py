@@ -104,7 +104,7 @@ class _BestOfSegments:
         best = Best.of(min(self._limit, len(segment.documents)))
         formula = _formula(segment.contents, scorer)
         allowed = _ALL if segment.live is None else segment.live.view(np.uint8)
-        lists = segment.contents.scored_lists()
+        lists = segment.contents.scored_lists(places)
         total = best_documents(lists, formula, places, weights, allowed, self._threshold(), best)
         size = int(best.size[0])
         if size:

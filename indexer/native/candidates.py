@@ -9,7 +9,7 @@ import numpy.typing as npt
 from indexer.compiled import int64, kernel, readable, uint32, writable
 from indexer.native.contents import NativeContents
 from indexer.native.plan import AllOf, AllTrigrams, AnyOf, Everything, Plan, trigrams_of
-from indexer.segment import PostingLists, Segment
+from indexer.segment import ABSENT, PostingLists, Segment
 
 _MAX_TRIGRAMS: Final = 64
 """Of one string; more only cost time, once these have narrowed the candidates."""
@@ -18,6 +18,7 @@ _FEW_CANDIDATES: Final = 8
 """So many are verified sooner than narrowed."""
 
 Ordinals = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
 
 
 def candidates(segment: Segment[NativeContents], plan: Plan) -> Ordinals:
@@ -31,7 +32,7 @@ def candidates(segment: Segment[NativeContents], plan: Plan) -> Ordinals:
 def fewest_documents(postings: PostingLists, folded: bytes) -> int:
     """How many documents have the rarest trigram of a folded text, deleted ones included; 0 when one is missing."""
     places = _places(postings, trigrams_of(folded))
-    return 0 if places is None else int(postings.counts[places].min())
+    return 0 if places is None else int(places[1].min())
 
 
 def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
@@ -48,29 +49,27 @@ def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
 
 
 def _with_all(postings: PostingLists, trigrams: frozenset[int]) -> Ordinals:
-    places = _places(postings, trigrams)
-    if places is None:
+    located = _places(postings, trigrams)
+    if located is None:
         return np.empty(0, np.uint32)
-    rarest_first = postings.keys[places[np.argsort(postings.counts[places], kind="stable")]].tolist()
+    places, counts = located
+    rarest_first = places[np.argsort(counts, kind="stable")].tolist()
     found = _ordinals(postings, rarest_first[0])
-    for trigram in rarest_first[1:_MAX_TRIGRAMS]:
+    for place in rarest_first[1:_MAX_TRIGRAMS]:
         if len(found) <= _FEW_CANDIDATES:
             break
-        found = in_both(found, _ordinals(postings, trigram))
+        found = in_both(found, _ordinals(postings, place))
     return found
 
 
-def _places(postings: PostingLists, trigrams: frozenset[int]) -> npt.NDArray[np.intp] | None:
-    """Where these keys are among a segment's, or None when one of them is not."""
-    wanted = np.array(sorted(trigrams), np.uint64)
-    places = np.searchsorted(postings.keys, wanted)
-    if places[-1] == len(postings.keys) or not np.array_equal(postings.keys[places], wanted):
-        return None
-    return places
+def _places(postings: PostingLists, trigrams: frozenset[int]) -> tuple[Places, Places] | None:
+    """Where these keys are among a segment's, and how many postings each has, or None when one of them is not there."""
+    places, counts = postings.locate(np.array(sorted(trigrams), np.uint64))
+    return None if (places == ABSENT).any() else (places, counts)
 
 
-def _ordinals(postings: PostingLists, trigram: int) -> Ordinals:
-    return np.ascontiguousarray(postings.find(trigram)[:, 0])
+def _ordinals(postings: PostingLists, place: int) -> Ordinals:
+    return np.ascontiguousarray(postings.at(place)[:, 0])
 
 
 def _intersection(sets: list[Ordinals | None]) -> Ordinals | None:

@@ -36,12 +36,13 @@ from streams.document import Document
 
 INDEX: Final = "native"
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
 2: packed postings; `native.foreign`, so that RE2 need not search for a literal whose letters have ASCII forms only.
 3: stored documents without title and body, which are in the text.
+4: segment files of format 2.
 """
 
 _COLUMNS: Final = 1
@@ -58,29 +59,53 @@ def searchable_text(document: Document) -> str:
     return f"{document.title}\n{document.body}" if document.title else document.body
 
 
-class NativeContents(msgspec.Struct, frozen=True):
+class NativeContents:
     """The native sections of a segment.
+
+    Args:
+        file: of the segment.
 
     Attributes:
         postings: by trigram.
-        texts: searchable text of the documents.
-        titles: bytes of each title, shape (documents,), uint32.
-        foreign: 1 for a text with characters beyond ASCII that fold to ASCII letters, shape (documents,), uint8.
     """
 
-    postings: PostingLists
-    texts: Texts
-    titles: npt.NDArray[np.uint32]
-    foreign: npt.NDArray[np.uint8]
+    def __init__(self, file: SegmentFile) -> None:
+        self.postings = PostingLists(file)
+        self._text = file.section("native.text", np.uint8)
+        self._starts = file.section("native.starts", np.uint64)
+        self._titles = file.section("native.titles", np.uint32)
+        self._foreign = file.section("native.foreign", np.uint8)
+        documents_fit = len(self._starts) - 1 == len(self._titles) == len(self._foreign)
+        if not documents_fit or self._starts.last() != len(self._text):
+            raise GenerationUnusable(f"{file.path}: native sections that do not fit each other")
+
+    @property
+    def titles(self) -> npt.NDArray[np.uint32]:
+        """Bytes of each title, shape (documents,), uint32."""
+        return self._titles.whole()
+
+    @property
+    def foreign(self) -> npt.NDArray[np.uint8]:
+        """1 for a text with characters beyond ASCII that fold to ASCII letters, shape (documents,), uint8."""
+        return self._foreign.whole()
+
+    @property
+    def starts(self) -> npt.NDArray[np.uint64]:
+        """Byte where each text begins, and the end of the last, shape (documents + 1,), uint64."""
+        return self._starts.whole()
+
+    def texts_of(self, ordinals: npt.NDArray[np.uint32]) -> Texts:
+        """The texts for a kernel that reads those of some documents, and no other."""
+        self._text.touch_rows(self.starts, ordinals)
+        return Texts(self._text.unchecked, self.starts)
 
     def text_of(self, ordinal: int) -> memoryview:
         """A document's text in UTF-8, not copied."""
-        data, starts = self.texts
-        return data[int(starts[ordinal]) : int(starts[ordinal + 1])].data
+        return self._text.row(self._starts, ordinal)
 
     def lengths(self, ordinals: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
         """Bytes of documents' texts, shape (n,), int64."""
-        starts = self.texts.starts
+        starts = self.starts
         lengths: npt.NDArray[np.int64] = (starts[ordinals + np.uint32(1)] - starts[ordinals]).astype(np.int64)
         return lengths
 
@@ -116,16 +141,7 @@ class NativeEngine:
 
     def open(self, file: SegmentFile) -> NativeContents:
         """As `SegmentEngine.open`."""
-        contents = NativeContents(
-            PostingLists(file),
-            Texts(file.array("native.text", np.uint8), file.array("native.starts", np.uint64)),
-            file.array("native.titles", np.uint32),
-            file.array("native.foreign", np.uint8),
-        )
-        documents_fit = len(contents.texts.starts) - 1 == len(contents.titles) == len(contents.foreign)
-        if not documents_fit or int(contents.texts.starts[-1]) != len(contents.texts.data):
-            raise GenerationUnusable(f"{file.path}: native sections that do not fit each other")
-        return contents
+        return NativeContents(file)
 
     def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[NativeContents]]) -> None:
         """As `SegmentEngine.merge`."""
@@ -133,7 +149,7 @@ class NativeEngine:
             for source in sources:
                 for ordinal in np.flatnonzero(source.kept).tolist():
                     section.write(bytes(source.contents.text_of(ordinal)))
-        lengths = [np.diff(source.contents.texts.starts.astype(np.int64))[source.kept] for source in sources]
+        lengths = [np.diff(source.contents.starts.astype(np.int64))[source.kept] for source in sources]
         _add_starts(builder, np.concatenate(lengths))
         builder.add("native.titles", np.concatenate([source.contents.titles[source.kept] for source in sources]))
         builder.add("native.foreign", np.concatenate([source.contents.foreign[source.kept] for source in sources]))

@@ -85,7 +85,9 @@ class Verifier:
         by_regex = np.ones(len(ordinals), np.bool_) if needle is None else _foreign(contents, ordinals, needle)
         if needle is not None:
             rest = ~by_regex
-            counts[rest], words[rest] = count_matches(contents.texts, ordinals[rest], needle, COUNTED_MATCHES)
+            counts[rest], words[rest] = count_matches(
+                contents.texts_of(ordinals[rest]), ordinals[rest], needle, COUNTED_MATCHES
+            )
         for place in np.flatnonzero(by_regex).tolist():
             counts[place], words[place] = self._tally_by_regex(contents.text_of(int(ordinals[place])))
         return Tallies(counts > 0, counts, words)
@@ -102,7 +104,7 @@ class Verifier:
     def _scans(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[FirstMatches]:
         """The candidates that hold a literal, some at a time, until the time is up."""
         for part in self._parts(contents, candidates):
-            found = first_matches(contents.texts, part, needle)
+            found = first_matches(contents.texts_of(part), part, needle)
             matching = found >= 0
             yield FirstMatches(part[matching], found[matching])
 
@@ -112,7 +114,7 @@ class Verifier:
             rest, offsets = part, np.zeros(len(part), np.int64)
             for limit in _LINES_OF_A_DOCUMENT:
                 size = int(contents.lengths(rest).sum())
-                lines = gather_lines(contents.texts, rest, needle, offsets=offsets, limit=limit, size=size)
+                lines = gather_lines(contents.texts_of(rest), rest, needle, offsets=offsets, limit=limit, size=size)
                 matching = self._matching_groups(lines)
                 yield self._in_or_behind_title(contents, rest[matching], lines.places[matching])
                 unread = lines.following >= 0

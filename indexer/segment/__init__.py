@@ -1,6 +1,8 @@
 """The segment layer that bm25 and native share: immutable files, a manifest swapped atomically, deletions, merging.
 
     file        one file of named, checksummed sections
+    section     one of them, as it is read
+    pages       its checksums, and which were looked at
     documents   its stored documents, ids and positions
     postings    its posting lists
     dictionary  the kernel that finds them
@@ -13,6 +15,7 @@
     merging     which segments to merge
     merger      merges them, in a thread of its own
     damage      damaged segments: found, set aside, read again from the topic
+    suspects    how readers tell the writer of damage
     inspection  all files of a generation, held against their checksums
     snapshot    many readers: the newest committed state
     searcher    newest, fetch and stats, alike for every engine

@@ -1,8 +1,9 @@
 """Damaged segments: found, named, set aside in `<generation>/quarantine/`, and read again from the topic.
 
-A segment is read through once after the writer has opened it (`Scrub`), and again before it is merged. The index goes
-on without a damaged one: a new manifest leaves it out and has an empty watermark, and after that its files are moved.
-The consumer then replays the topic from its beginning, after which the index equals one that was built anew:
+A segment is read through once after the writer has opened it (`Scrub`), again before it is merged, and again when a
+reader has stumbled over it (`indexer.segment.suspects`). The index goes on without a damaged one: a new manifest leaves
+it out and has an empty watermark, and after that its files are moved. The consumer then replays the topic from its
+beginning, after which the index equals one that was built anew:
 
 - a document in a sound segment is as new as the old watermark, and older records of its partition are no news to it;
 - a document of the lost segment has no live copy, so its records come as they did the first time, the newest last;
@@ -33,6 +34,7 @@ from indexer.errors import GenerationUnusable
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFile
 from indexer.segment.manifest import Manifest, SegmentEntry, write_manifest
+from indexer.segment.pages import SegmentDamaged
 
 QUARANTINE: Final = "quarantine"
 
@@ -43,18 +45,6 @@ C = TypeVar("C")
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class SegmentDamaged(GenerationUnusable):
-    """A segment does not match its checksums.
-
-    Attributes:
-        name: of its file.
-    """
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
-
-
 def verify(file: SegmentFile, go_on: Callable[[], None]) -> None:
     """Read all of a segment's file and hold it against its checksums.
 
@@ -63,27 +53,32 @@ def verify(file: SegmentFile, go_on: Callable[[], None]) -> None:
         go_on: called often; raises to stop.
 
     Raises:
-        SegmentDamaged: naming the section that changed.
+        SegmentDamaged: naming what changed.
     """
-    try:
-        for _ in file.checks():
-            go_on()
-    except GenerationUnusable as exc:
-        raise SegmentDamaged(file.path.name, str(exc)) from exc
+    for _ in file.checks():
+        go_on()
 
 
 class Scrub:
     """Reads segments through in a thread of its own, of the lowest priority; ends with the last, or the first damage.
 
     Args:
-        files: of the segments.
+        files: of the segments to begin with.
     """
 
     def __init__(self, files: Iterable[SegmentFile]) -> None:
-        self._files = tuple(files)
         self._closed = Event()
         self._damage: SegmentDamaged | None = None
-        self._thread = Thread(target=self._run, name="scrub")
+        self.begin(files)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something left to read."""
+        return self._thread.is_alive()
+
+    def begin(self, files: Iterable[SegmentFile]) -> None:
+        """Read these segments through; not to be called while it is busy."""
+        self._thread = Thread(target=self._run, args=(tuple(files),), name="scrub")
         self._thread.start()
 
     def check(self, *, wait: bool = False) -> None:
@@ -105,11 +100,11 @@ class Scrub:
         self._closed.set()
         self._thread.join()
 
-    def _run(self) -> None:
+    def _run(self, files: Sequence[SegmentFile]) -> None:
         with contextlib.suppress(OSError):  # Linux gives every thread a priority of its own
             os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
         try:
-            for file in self._files:
+            for file in files:
                 verify(file, self._go_on)
         except SegmentDamaged as exc:
             _log.error("segment damaged", file=exc.name, reason=str(exc))
@@ -145,7 +140,8 @@ def open_sound(
     for entry in manifest.segments:
         try:
             if entry.name in damaged:
-                raise SegmentDamaged(entry.name, damaged[entry.name])
+                reasons[entry.name] = damaged[entry.name]
+                continue
             segments.append(Segment.open(directory, entry, engine))
         except FileNotFoundError as exc:
             reasons[entry.name] = f"{exc.filename} is gone"

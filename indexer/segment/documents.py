@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
+from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SectionWriter, SegmentFile, SegmentFileBuilder
 from streams.change import Position, StoredDocument
 from streams.document import DocumentId
@@ -75,26 +76,31 @@ def write_documents(builder: SegmentFileBuilder, records: Iterable[DocumentRecor
 class StoredDocuments:
     """Reads the document sections of a segment file.
 
-    Attributes:
-        timestamps: of the records, milliseconds since the epoch, by ordinal, int64.
+    Whatever reads them raises `SegmentDamaged` where they are not what was written.
     """
 
     def __init__(self, file: SegmentFile) -> None:
         self._path = file.path
-        self._blocks = file.memory("document.blocks")
-        self._offsets = file.array("document.offsets", np.uint64)
-        self._ordinals = file.array("document.ordinals", np.uint32)
-        self._id_text = file.memory("id.text")
-        self._id_starts = file.array("id.starts", np.uint64)
-        self._hashes = file.array("id.hashes", np.uint64)
-        self._hash_ordinals = file.array("id.ordinals", np.uint32)
-        self._partitions = file.array("position.partition", np.int32)
-        self._record_offsets = file.array("position.offset", np.int64)
-        self.timestamps = file.array("position.timestamp", np.int64)
+        self._blocks = file.section("document.blocks", np.uint8)
+        self._offsets = file.section("document.offsets", np.uint64)
+        self._ordinals = file.section("document.ordinals", np.uint32)
+        self._id_text = file.section("id.text", np.uint8)
+        self._id_starts = file.section("id.starts", np.uint64)
+        self._hashes = file.section("id.hashes", np.uint64)
+        self._hash_ordinals = file.section("id.ordinals", np.uint32)
+        self._by_hash = Dictionary(self._hashes, self._hash_ordinals)
+        self._partitions = file.section("position.partition", np.int32)
+        self._record_offsets = file.section("position.offset", np.int64)
+        self._timestamps = file.section("position.timestamp", np.int64)
         self._check_lengths()
 
     def __len__(self) -> int:
-        return len(self.timestamps)
+        return len(self._timestamps)
+
+    @property
+    def timestamps(self) -> npt.NDArray[np.int64]:
+        """Of the records, milliseconds since the epoch, by ordinal, int64."""
+        return self._timestamps.whole()
 
     def id(self, ordinal: int) -> DocumentId:
         """The id of a document."""
@@ -103,13 +109,13 @@ class StoredDocuments:
     def position(self, ordinal: int) -> Position:
         """Where the document's record was read."""
         return Position(
-            int(self._partitions[ordinal]), int(self._record_offsets[ordinal]), int(self.timestamps[ordinal])
+            self._partitions.number(ordinal), self._record_offsets.number(ordinal), self._timestamps.number(ordinal)
         )
 
     def document(self, ordinal: int) -> StoredDocument:
         """The stored document, as far as the engine leaves it to this layer (see `SegmentEngine.stripped`)."""
-        block = int(np.searchsorted(self._ordinals, ordinal, side="right")) - 1
-        return self._decoded(ordinal, self._unpack(block)[ordinal - int(self._ordinals[block])])
+        block = int(np.searchsorted(self._ordinals.whole(), ordinal, side="right")) - 1
+        return self._decoded(ordinal, self._unpack(block)[ordinal - self._ordinals.number(block)])
 
     def all(self, kept: npt.NDArray[np.bool_]) -> Iterator[tuple[int, StoredDocument]]:
         """The stored documents with a true flag, each behind its ordinal, in order; one block at a time in memory."""
@@ -118,8 +124,8 @@ class StoredDocuments:
 
     def records(self, kept: npt.NDArray[np.bool_]) -> Iterator[DocumentRecord]:
         """The documents with a true flag, in order, as `write_documents` takes them; one block at a time in memory."""
-        for block, first in enumerate(self._ordinals[:-1].tolist()):
-            if not kept[first : int(self._ordinals[block + 1])].any():
+        for block, first in enumerate(self._ordinals.whole()[:-1].tolist()):
+            if not kept[first : self._ordinals.number(block + 1)].any():
                 continue
             for ordinal, encoded in enumerate(self._unpack(block), first):
                 if kept[ordinal]:
@@ -135,14 +141,19 @@ class StoredDocuments:
         Yields:
             place in `ids` and ordinal of each that is here.
         """
-        first = np.searchsorted(self._hashes, hashes, side="left")
-        last = np.searchsorted(self._hashes, hashes, side="right")
-        for place in np.flatnonzero(first < last).tolist():
+        slots, _ = self._by_hash.locate(hashes)
+        for place in np.flatnonzero(slots != ABSENT).tolist():
             wanted = ids[place].encode()
-            for slot in range(first[place], last[place]):
-                ordinal = int(self._hash_ordinals[slot])
+            for ordinal in self._with_hash_from(int(slots[place])):
                 if self._id_bytes(ordinal) == wanted:
                     yield place, ordinal
+
+    def _with_hash_from(self, slot: int) -> Iterator[int]:
+        """The documents whose id has the hash at a slot, the first that has it."""
+        value = self._hashes.number(slot)
+        while slot < len(self._hashes) and self._hashes.number(slot) == value:
+            yield self._hash_ordinals.number(slot)
+            slot += 1
 
     def _decoded(self, ordinal: int, encoded: bytes) -> StoredDocument:
         try:
@@ -151,11 +162,11 @@ class StoredDocuments:
             raise GenerationUnusable(f"{self._path}: document {ordinal} cannot be read: {exc}") from exc
 
     def _id_bytes(self, ordinal: int) -> memoryview:
-        return self._id_text[int(self._id_starts[ordinal]) : int(self._id_starts[ordinal + 1])]
+        return self._id_text.row(self._id_starts, ordinal)
 
     def _unpack(self, block: int) -> list[bytes]:
-        packed = self._blocks[int(self._offsets[block]) : int(self._offsets[block + 1])]
-        count = int(self._ordinals[block + 1]) - int(self._ordinals[block])
+        packed = self._blocks.row(self._offsets, block)
+        count = self._ordinals.number(block + 1) - self._ordinals.number(block)
         try:
             data = zlib.decompress(packed)
             ends = np.cumsum(np.frombuffer(data, "<u4", count), dtype=np.int64) + 4 * count
@@ -168,11 +179,12 @@ class StoredDocuments:
 
     def _check_lengths(self) -> None:
         count = len(self)
-        by_document = (self._partitions, self._record_offsets, self._hashes, self._hash_ordinals, self._id_starts[1:])
-        ends = (int(self._ordinals[-1]) == count, int(self._offsets[-1]) == len(self._blocks))
-        if any(len(values) != count for values in by_document) or len(self._offsets) != len(self._ordinals):
+        by_document = (self._partitions, self._record_offsets, self._hashes, self._hash_ordinals)
+        lengths = {len(self._id_starts) - 1, *(len(each) for each in by_document)}
+        if lengths != {count} or len(self._offsets) != len(self._ordinals):
             raise GenerationUnusable(f"{self._path}: document sections of different lengths")
-        if not all(ends) or int(self._id_starts[-1]) != len(self._id_text):
+        ends = (self._ordinals.last() == count, self._offsets.last() == len(self._blocks))
+        if not all(ends) or self._id_starts.last() != len(self._id_text):
             raise GenerationUnusable(f"{self._path}: document sections that do not fit each other")
 
 

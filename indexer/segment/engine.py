@@ -14,6 +14,7 @@ from indexer.errors import GenerationUnusable
 from indexer.segment.documents import StoredDocuments
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.manifest import SegmentEntry
+from indexer.segment.pages import SegmentDamaged
 from indexer.segment.postings import GONE, Table
 from indexer.segment.tombstones import Flags, read_tombstones
 from streams.document import Document
@@ -127,4 +128,7 @@ def merged_ordinals(sources: Sequence[Segment[C]]) -> list[Table]:
 def _read_live(directory: Path, entry: SegmentEntry) -> Flags | None:
     if entry.tombstones is None:
         return None
-    return ~read_tombstones(directory / entry.tombstones.name, entry.tombstones, entry.documents)
+    try:
+        return ~read_tombstones(directory / entry.tombstones.name, entry.tombstones, entry.documents)
+    except GenerationUnusable as exc:
+        raise SegmentDamaged(directory / entry.name, str(exc)) from exc

@@ -1,12 +1,14 @@
 """The file of a segment: named sections of numbers, written once, mapped by any number of readers.
 
     section 0 | section 1 | ...        each begins at a multiple of 64 bytes
-    table of contents                  msgpack: name, dtype, columns, offset, size, CRC-32 of each section
+    table of contents                  msgpack: name, dtype, columns, offset and size of each section, and the CRC-32 of
+                                       each page of 64 KiB before the table, the last of which may be shorter
     trailer, 20 bytes                  magic, format version, length and CRC-32 of the table of contents
 
 The manifest keeps a file's size and the checksum of its table of contents, and the table keeps the checksum of every
-section, so nothing in a file can change unnoticed once `verify` has read it all. Opening reads the trailer, the table
-and the small sections only: it takes as long for a large file as for a small one. All numbers are little-endian.
+page, so nothing in a file can change unnoticed. Opening reads the trailer and the table, and takes as long for a large
+file as for a small one; a page of the sections is checked before anything is read from it for the first time, so that
+no reader serves damage and no kernel runs on it. All numbers are little-endian.
 """
 
 import mmap
@@ -24,20 +26,23 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
+from indexer.segment.pages import OpenFile, Pages, PageSums, SegmentDamaged
+from indexer.segment.section import Section
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of the file's frame; what its sections mean is the engine's to version.
 
-1: sections, table of contents, trailer. A new one makes new formats of all engines, whose generations then refuse the
-old software by name; so a version that is not this one is damage.
+A new one makes new formats of all engines, whose generations then refuse the old software by name; so a version that is
+not this one is damage.
+
+1: sections, table of contents with a checksum of each section, trailer.
+2: checksums of pages in the place of those of sections.
 """
 
 MAGIC: Final = b"ESSEGMNT"
 
 _TRAILER: Final = struct.Struct("<8sIII")
 _ALIGNMENT: Final = 64
-_CHECKED_ON_OPEN_BYTES: Final = 65_536
-_CHUNK_BYTES: Final = 1 << 20
 _DTYPES: Final = frozenset({"|u1", "<u4", "<u8", "<i4", "<i8"})
 
 N = TypeVar("N", bound=np.generic)
@@ -61,26 +66,26 @@ class _Section(msgspec.Struct, frozen=True, array_like=True):
     columns: int
     offset: int
     size: int
-    checksum: int
+
+
+class _Table(msgspec.Struct, frozen=True, array_like=True):
+    sections: list[_Section]
+    page_sums: bytes
 
 
 class SectionWriter:
     """Takes the values of one section, piece by piece."""
 
-    def __init__(self, file: Any, dtype: np.dtype[Any], on_write: Callable[[], None]) -> None:  # noqa: ANN401 - BufferedWriter, by any opener
-        self._file = file
+    def __init__(self, dtype: np.dtype[Any], write: Callable[[bytes], None]) -> None:
         self._dtype = dtype
-        self._on_write = on_write
+        self._write = write
         self.size = 0
-        self.checksum = 0
 
     def write(self, values: npt.NDArray[Any] | bytes) -> None:
         """Append values; numbers are converted to the section's type, bytes are taken as they are."""
-        self._on_write()
         data = values if isinstance(values, bytes) else np.ascontiguousarray(values, self._dtype).tobytes()
-        self._file.write(data)
+        self._write(data)
         self.size += len(data)
-        self.checksum = zlib.crc32(data, self.checksum)
 
 
 class SegmentFileBuilder:
@@ -95,6 +100,7 @@ class SegmentFileBuilder:
         self.path = path
         self._on_write = on_write
         self._file = path.open("xb")
+        self._sums = PageSums()
         self._sections: list[_Section] = []
 
     def __enter__(self) -> Self:
@@ -114,11 +120,11 @@ class SegmentFileBuilder:
             dtype: of the values.
             columns: width of a row, for a section that is read as a table.
         """
-        self._file.write(b"\0" * (-self._file.tell() % _ALIGNMENT))
+        self._write(b"\0" * (-self._file.tell() % _ALIGNMENT))
         kind = np.dtype(dtype).newbyteorder("<")
-        offset, writer = self._file.tell(), SectionWriter(self._file, kind, self._on_write)
+        offset, writer = self._file.tell(), SectionWriter(kind, self._write)
         yield writer
-        self._sections.append(_Section(name, kind.str, columns, offset, writer.size, writer.checksum))
+        self._sections.append(_Section(name, kind.str, columns, offset, writer.size))
 
     def add(self, name: str, values: npt.NDArray[Any]) -> None:
         """Write a section that is all in memory."""
@@ -127,12 +133,17 @@ class SegmentFileBuilder:
 
     def finish(self) -> FileStamp:
         """Write the table of contents and make the file durable; its directory is the caller's to sync."""
-        table = msgspec.msgpack.encode(self._sections)
+        table = msgspec.msgpack.encode(_Table(self._sections, self._sums.finish()))
         checksum = zlib.crc32(table)
         self._file.write(table + _TRAILER.pack(MAGIC, FORMAT_VERSION, len(table), checksum))
         self._file.flush()
         os.fsync(self._file.fileno())
         return FileStamp(self._file.tell(), checksum)
+
+    def _write(self, data: bytes) -> None:
+        self._on_write()
+        self._file.write(data)
+        self._sums.add(data)
 
 
 class SegmentFile:
@@ -144,22 +155,24 @@ class SegmentFile:
 
     Raises:
         FileNotFoundError: it is not there, perhaps because a newer manifest no longer names it.
-        GenerationUnusable: it is not the file that the manifest means.
+        SegmentDamaged: it is not the file that the manifest means.
     """
 
     def __init__(self, path: Path, stamp: FileStamp) -> None:
         self.path = path
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != stamp.size or size < _TRAILER.size:
-                raise GenerationUnusable(f"{path} has {size} bytes, not the {stamp.size} that were written")
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._sections = {section.name: section for section in self._table(stamp)}
-        for section in self._sections.values():
-            self._check(section)
+        self._stamp = stamp
+        self._file = OpenFile(path)
+        if self._file.size != stamp.size or stamp.size < _TRAILER.size:
+            raise SegmentDamaged(path, f"has {self._file.size} bytes, not the {stamp.size} that were written")
+        table, end = self._table()
+        self._sections = {section.name: section for section in table.sections}
+        for section in table.sections:
+            self._check_shape(section, end)
+        self._pages = Pages(self._file, table.page_sums, end, self._names_between)
+        self._map = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
 
-    def array(self, name: str, dtype: type[N]) -> npt.NDArray[N]:
-        """A section's values: one-dimensional, or (rows, columns) for a table; read-only.
+    def section(self, name: str, dtype: type[N]) -> Section[N]:
+        """A section, to be checked as far as it is read.
 
         Raises:
             GenerationUnusable: the file has no such section.
@@ -169,54 +182,57 @@ class SegmentFile:
             raise GenerationUnusable(f"{self.path} has no section {name!r} of {np.dtype(dtype).name}")
         kind = np.dtype(dtype)
         values = np.frombuffer(self._map, kind, section.size // kind.itemsize, section.offset)
-        return values.reshape(-1, section.columns) if section.columns > 1 else values
+        rows = values.reshape(-1, section.columns) if section.columns > 1 else values
+        return Section(self._pages, section.offset, rows)
 
-    def memory(self, name: str) -> memoryview:
-        """A section's bytes, not copied."""
-        return self.array(name, np.uint8).data
+    def array(self, name: str, dtype: type[N]) -> npt.NDArray[N]:
+        """A section's values, all checked at once: for what is small.
+
+        Raises:
+            SegmentDamaged: naming what changed.
+            GenerationUnusable: the file has no such section.
+        """
+        return self.section(name, dtype).whole()
 
     def verify(self) -> None:
         """Read all of the file and hold it against its checksums.
 
         Raises:
-            GenerationUnusable: naming the section that changed.
+            SegmentDamaged: naming what changed.
         """
         for _ in self.checks():
             pass
 
     def checks(self) -> Iterator[None]:
-        """As `verify`, in steps that take a millisecond or so: whoever iterates can do something else, or stop."""
-        for section in self._sections.values():
-            yield from self._checksum_steps(section)
+        """As `verify`, in steps of a page: whoever iterates can do something else, or stop."""
+        self._table()
+        for page in range(len(self._pages)):
+            yield
+            self._pages.check(page)
 
-    def _table(self, stamp: FileStamp) -> list[_Section]:
-        end = len(self._map) - _TRAILER.size
-        magic, version, length, checksum = _TRAILER.unpack_from(self._map, end)
+    def _table(self) -> tuple[_Table, int]:
+        """The table of contents, and the place where it begins."""
+        end = self._stamp.size - _TRAILER.size
+        magic, version, length, checksum = _TRAILER.unpack(self._file.read(end, self._stamp.size))
         if magic != MAGIC or version != FORMAT_VERSION:
-            raise GenerationUnusable(f"{self.path} is not a segment file of format {FORMAT_VERSION}")
-        if length > end or checksum != stamp.checksum or zlib.crc32(self._map[end - length : end]) != checksum:
-            raise GenerationUnusable(f"{self.path} has a damaged table of contents")
+            raise SegmentDamaged(self.path, f"is not a segment file of format {FORMAT_VERSION}")
+        if length > end or checksum != self._stamp.checksum:
+            raise SegmentDamaged(self.path, "has a damaged trailer")
+        encoded = self._file.read(end - length, end)
+        if zlib.crc32(encoded) != checksum:
+            raise SegmentDamaged(self.path, "has a damaged table of contents")
         try:
-            return msgspec.msgpack.decode(self._map[end - length : end], type=list[_Section])
+            return msgspec.msgpack.decode(encoded, type=_Table), end - length
         except msgspec.DecodeError as exc:
-            raise GenerationUnusable(f"{self.path} has an unreadable table of contents: {exc}") from exc
+            raise SegmentDamaged(self.path, f"has an unreadable table of contents: {exc}") from exc
 
-    def _check(self, section: _Section) -> None:
+    def _check_shape(self, section: _Section, end: int) -> None:
         whole = section.dtype in _DTYPES and section.columns > 0
         if not whole or section.size % (np.dtype(section.dtype).itemsize * section.columns):
-            raise GenerationUnusable(f"{self.path}: section {section.name!r} is malformed")
-        if section.offset < 0 or section.offset + section.size > len(self._map):
-            raise GenerationUnusable(f"{self.path}: section {section.name!r} ends beyond the file")
-        if section.size <= _CHECKED_ON_OPEN_BYTES:
-            for _ in self._checksum_steps(section):
-                pass
+            raise SegmentDamaged(self.path, f"section {section.name!r} is malformed")
+        if section.offset < 0 or section.offset + section.size > end:
+            raise SegmentDamaged(self.path, f"section {section.name!r} ends beyond the sections")
 
-    def _checksum_steps(self, section: _Section) -> Iterator[None]:
-        checksum = 0
-        end = section.offset + section.size
-        for start in range(section.offset, end, _CHUNK_BYTES):
-            with memoryview(self._map) as whole, whole[start : min(start + _CHUNK_BYTES, end)] as chunk:
-                checksum = zlib.crc32(chunk, checksum)
-            yield
-        if checksum != section.checksum:
-            raise GenerationUnusable(f"{self.path}: section {section.name!r} does not match its checksum")
+    def _names_between(self, start: int, end: int) -> str:
+        inside = (each for each in self._sections.values() if each.offset < end and each.offset + each.size > start)
+        return ", ".join(repr(each.name) for each in inside)

@@ -16,16 +16,17 @@ mapped file; no process holds it as a dict.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
-from indexer.segment.dictionary import ABSENT, locate
+from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.packing import BLOCK, pack_lists, unpack_lists
+from indexer.segment.section import Section
 
 GONE: Final = np.iinfo(np.uint32).max
 """The new ordinal of a document that a merge leaves out."""
@@ -35,6 +36,16 @@ _CHUNK_POSTINGS: Final = 1 << 20
 Keys = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.uint32]
 Starts = npt.NDArray[np.int64]
+PackedLists = tuple[Table, Keys, Table, Keys, Table, Table]
+"""For kernels.
+
+- the packed lists, uint32
+- the word where each list begins, and the end of the last, uint64
+- postings of each list, uint32
+- first full block of each list, and their number, uint64
+- last ordinal of each full block, uint32
+- where it begins, in words from the beginning of its list, uint32
+"""
 
 
 class PostingChunk(msgspec.Struct, frozen=True):
@@ -54,42 +65,71 @@ OnLists = Callable[[PostingChunk, Starts], None]
 
 
 class PostingLists:
-    """Reads the posting sections of a segment file.
+    """Reads the posting sections of a segment file; whatever does raises `SegmentDamaged` for what was not written.
 
-    Attributes:
+    Args:
+        file: of the segment.
         columns: width of a posting, the ordinal included: 1 or 2.
-        keys: sorted, shape (n,), uint64.
-        counts: postings of each key, shape (n,), uint32.
-        starts: word where each key's list begins, shape (n + 1,), uint64.
-        words: the packed lists, uint32.
-        block_starts: first full block of each key, shape (n + 1,), uint64.
-        block_last: last ordinal of each full block, uint32.
-        block_words: where it begins, in words from its list's beginning, uint32.
+        beside_lists: what an engine keeps, a row for each key.
+        beside_blocks: the same for each full block.
     """
 
-    def __init__(self, file: SegmentFile, *, columns: int = 1) -> None:
+    def __init__(
+        self,
+        file: SegmentFile,
+        *,
+        columns: int = 1,
+        beside_lists: Sequence[Section[Any]] = (),
+        beside_blocks: Sequence[Section[Any]] = (),
+    ) -> None:
         self.columns = columns
-        self.keys = file.array("posting.keys", np.uint64)
-        self.counts = file.array("posting.counts", np.uint32)
-        self.starts = file.array("posting.starts", np.uint64)
-        self.words = file.array("posting.words", np.uint32)
-        self.block_starts = file.array("block.starts", np.uint64)
-        self.block_last = file.array("block.last", np.uint32)
-        self.block_words = file.array("block.words", np.uint32)
+        self._keys = file.section("posting.keys", np.uint64)
+        self._counts = file.section("posting.counts", np.uint32)
+        self._starts = file.section("posting.starts", np.uint64)
+        self._words = file.section("posting.words", np.uint32)
+        self._block_starts = file.section("block.starts", np.uint64)
+        self._block_last = file.section("block.last", np.uint32)
+        self._block_words = file.section("block.words", np.uint32)
+        by_list = (self._words.unchecked, self._starts.unchecked, self._counts.unchecked)
+        by_block = (self._block_starts.unchecked, self._block_last.unchecked, self._block_words.unchecked)
+        self._packed: PackedLists = (*by_list, *by_block)
+        self._beside_lists = (self._counts, *beside_lists)
+        self._beside_blocks = (self._block_last, self._block_words, *beside_blocks)
+        self._dictionary = Dictionary(self._keys, self._counts)
+        self._touched = bytearray(len(self._keys))
         self._check_lengths(file)
+
+    @property
+    def keys(self) -> Keys:
+        """Sorted, shape (n,), uint64."""
+        return self._keys.whole()
+
+    @property
+    def counts(self) -> Table:
+        """Postings of each key, shape (n,), uint32."""
+        return self._counts.whole()
+
+    def packed(self, places: Starts) -> PackedLists:
+        """The lists for a kernel that reads those at some places, and no other."""
+        for place in places.tolist():
+            if not self._touched[place]:
+                self._touch(place)
+        return self._packed
 
     def find(self, key: int) -> Table:
         """The postings of a key, shape (n, columns), uint32; empty when the segment does not have it."""
         place = int(self.locate(np.array([key], np.uint64))[0][0])
         if place == ABSENT:
             return np.empty((0, self.columns), np.uint32)
+        return self.at(place)
+
+    def at(self, place: int) -> Table:
+        """The postings of the key at a place, shape (n, columns), uint32."""
         return self._unpacked(place, place + 1)
 
     def locate(self, keys: Keys) -> tuple[Starts, Starts]:
         """Where the lists of some keys are, `ABSENT` for none, and how many postings they have; both int64."""
-        places, counts = np.empty((2, len(keys)), np.int64)
-        locate(self.keys, self.counts, keys, places, counts)
-        return places, counts
+        return self._dictionary.locate(keys)
 
     def lengths(self, live: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.int64]:
         """How many documents each key has, shape (keys,), int64.
@@ -99,7 +139,7 @@ class PostingLists:
         """
         if live is None:
             return self.counts.astype(np.int64)
-        counts = np.zeros(len(self.keys), np.int64)
+        counts = np.zeros(len(self._keys), np.int64)
         for first, last in self._spans():
             ends = np.cumsum(self.counts[first:last], dtype=np.int64)
             held = live[self._unpacked(first, last)[:, 0]]
@@ -120,24 +160,35 @@ class PostingLists:
         return place + max(1, int(np.searchsorted(counts, budget, side="right")))
 
     def _unpacked(self, first: int, last: int) -> Table:
-        total = int(self.counts[first:last].sum(dtype=np.int64))
+        counts, starts = self._counts.part(first, last), self._starts.part(first, last)
+        total = int(counts.sum(dtype=np.int64))
+        self._words.touch(self._starts.number(first), self._starts.number(last))
         ordinals = np.empty(total, np.uint32)
         column = np.empty(total if self.columns > 1 else 0, np.uint32)
-        unpack_lists(self.words, self.starts[first:last], self.counts[first:last], ordinals, column)
+        unpack_lists(self._words.unchecked, starts, counts, ordinals, column)
         return ordinals[:, np.newaxis] if self.columns == 1 else np.column_stack((ordinals, column))
 
     def _spans(self) -> Iterator[tuple[int, int]]:
         first = 0
-        while first < len(self.keys):
+        while first < len(self._keys):
             last = self.place_within(first, _CHUNK_POSTINGS)
             yield first, last
             first = last
 
+    def _touch(self, place: int) -> None:
+        """Check what kernels read of a list."""
+        self._words.touch(self._starts.number(place), self._starts.number(place + 1))
+        for each in self._beside_lists:
+            each.touch(place, place + 1)
+        for each in self._beside_blocks:
+            each.touch(self._block_starts.number(place), self._block_starts.number(place + 1))
+        self._touched[place] = 1
+
     def _check_lengths(self, file: SegmentFile) -> None:
-        keys = len(self.keys)
-        by_key = (len(self.counts), len(self.starts) - 1, len(self.block_starts) - 1)
-        fits = all(length == keys for length in by_key) and len(self.block_last) == len(self.block_words)
-        if not fits or int(self.starts[-1]) != len(self.words) or int(self.block_starts[-1]) != len(self.block_last):
+        by_key = {len(self._starts) - 1, len(self._block_starts) - 1, *map(len, self._beside_lists)}
+        blocks = self._block_starts.last()
+        fits = by_key == {len(self._keys)} and all(len(each) == blocks for each in self._beside_blocks)
+        if not fits or self._starts.last() != len(self._words):
             raise GenerationUnusable(f"{file.path}: posting sections that do not fit each other")
 
 

@@ -12,8 +12,10 @@ from indexer.errors import BackendUnavailable, GenerationUnusable
 from indexer.generation import Generation
 from indexer.segment.documents import hash_ids
 from indexer.segment.engine import Segment, SegmentEngine
+from indexer.segment.pages import SegmentDamaged
 from indexer.segment.ranking import Matches, best_hits
 from indexer.segment.snapshot import Snapshot, SnapshotReader
+from indexer.segment.suspects import mark_suspect
 from streams.change import StoredDocument
 from streams.document import DocumentId
 
@@ -34,25 +36,32 @@ class SegmentedSearcher(ABC, Generic[C]):
     def __init__(self, generation: Generation, engine: SegmentEngine[C]) -> None:
         self._name = generation.name
         self._engine = engine
-        self._reader = SnapshotReader(generation.directory, engine)
+        self._directory = generation.directory
+        try:
+            self._reader = SnapshotReader(generation.directory, engine)
+        except SegmentDamaged as exc:
+            mark_suspect(self._directory, exc)
+            raise
 
     def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`."""
         try:
             return self._search(self._reader.current(), query)
         except GenerationUnusable as exc:
-            raise BackendUnavailable(str(exc)) from exc
+            raise self._unavailable(exc) from exc
 
     def newest(self, limit: int, deadline: Deadline) -> Answer:
         """As `SearchBackend.newest`."""
         deadline.check()
-        snapshot = self._current()
-        matches = []
-        for segment in snapshot.segments:
-            ordinals = np.flatnonzero(segment.kept)
-            scores = segment.documents.timestamps[ordinals].astype(np.float64)
-            matches.append(Matches(segment.documents, ordinals, scores))
-        return Answer(best_hits(matches, limit), snapshot.documents, snapshot.manifest.watermark)
+        try:
+            snapshot = self._reader.current()
+            return Answer(
+                best_hits([_by_time(segment) for segment in snapshot.segments], limit),
+                snapshot.documents,
+                snapshot.manifest.watermark,
+            )
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
@@ -67,12 +76,15 @@ class SegmentedSearcher(ABC, Generic[C]):
                         deadline.check()
                         found[ids[place]] = self._restored(segment, ordinal, segment.documents.document(ordinal))
         except GenerationUnusable as exc:
-            raise BackendUnavailable(str(exc)) from exc
+            raise self._unavailable(exc) from exc
         return found
 
     def stats(self) -> IndexStats:
         """As `SearchBackend.stats`."""
-        snapshot = self._current()
+        try:
+            snapshot = self._reader.current()
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
         size = sum(segment.entry.size_bytes for segment in snapshot.segments)
         return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark)
 
@@ -114,8 +126,13 @@ class SegmentedSearcher(ABC, Generic[C]):
             raise GenerationUnusable(f"{segment.file.path}: document {ordinal} cannot be read: {exc}") from exc
         return StoredDocument(document, stored.position)
 
-    def _current(self) -> Snapshot[C]:
-        try:
-            return self._reader.current()
-        except GenerationUnusable as exc:
-            raise BackendUnavailable(str(exc)) from exc
+    def _unavailable(self, fault: GenerationUnusable) -> BackendUnavailable:
+        """What the caller is told of a fault, and the writer too if it can be put right there."""
+        if isinstance(fault, SegmentDamaged):
+            mark_suspect(self._directory, fault)
+        return BackendUnavailable(str(fault))
+
+
+def _by_time(segment: Segment[C]) -> Matches:
+    ordinals = np.flatnonzero(segment.kept)
+    return Matches(segment.documents, ordinals, segment.documents.timestamps[ordinals].astype(np.float64))

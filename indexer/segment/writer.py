@@ -14,7 +14,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
 from indexer.generation import Generation
-from indexer.segment.damage import Scrub, SegmentDamaged, open_sound, verify
+from indexer.segment.damage import Scrub, open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFileBuilder
@@ -31,6 +31,8 @@ from indexer.segment.manifest import (
 from indexer.segment.merger import Merger
 from indexer.segment.merging import MAX_SEGMENTS
 from indexer.segment.open_segment import OpenSegment
+from indexer.segment.pages import SegmentDamaged
+from indexer.segment.suspects import take_suspects
 from indexer.writer import Rejection
 from streams.change import Change, Position, StoredDocument, Upsert
 from streams.watermark import Watermark
@@ -69,6 +71,7 @@ class SegmentedWriter(Generic[C]):
             self._segments = [OpenSegment(segment) for segment in segments]
             self._merger = Merger(self._directory, engine)
             opening.callback(self._merger.close)
+            take_suspects(self._directory)  # all are read through now
             self._scrub = Scrub(segment.file for segment in segments)
             opening.callback(self._scrub.close)
             self._open = opening.pop_all()
@@ -103,13 +106,14 @@ class SegmentedWriter(Generic[C]):
             self._manifest = manifest
             self._positions.clear()
             self._begin_merge()
+            self._scrub_suspects()
         with contextlib.suppress(OSError):  # the commit is done; what stays behind is removed by the next one
             _remove_strays(self._directory, manifest.files | self._merger.files)
 
     def check(self) -> None:
-        """As `IndexWriter.check`; tells what the scrub has found."""
+        """As `IndexWriter.check`; tells what the scrub has found, and has it look at what readers stumbled over."""
         with self._first_fault_is_the_last():
-            pass
+            self._scrub_suspects()
 
     def settle(self) -> None:
         """Wait until there is nothing left to merge, and to verify; to be called right behind a commit."""
@@ -146,6 +150,15 @@ class SegmentedWriter(Generic[C]):
             if isinstance(exc, IndexFault) or not isinstance(exc, Exception):
                 raise
             raise WriterFailed(f"writing {self._directory} failed: {exc}") from exc
+
+    def _scrub_suspects(self) -> None:
+        """Read marked segments through, as they are found on disk; marks that come meanwhile wait for the next call."""
+        if self._scrub.busy:
+            return
+        names = take_suspects(self._directory)
+        entries = [entry for entry in self._manifest.segments if entry.name in names]
+        if entries:
+            self._scrub.begin([Segment.open(self._directory, entry, self._engine).file for entry in entries])
 
     def _look_for_damage(self) -> None:
         """Read all segments through: another writer that failed alike would not get its own scrub done either."""

@@ -40,8 +40,7 @@ class Corpus:
 
     def lists(self) -> ScoredLists:
         """As the kernel takes them."""
-        p = self._lists
-        packed = (p.words, p.starts, p.counts, p.block_starts, p.block_last, p.block_words)
+        packed = self._lists.packed(np.arange(len(self.tables)))
         return ScoredLists(*packed, *self._bounds, self.lengths, self.ranks)
 
     def _postings(self, chance: np.random.Generator, share: float) -> np.ndarray:

@@ -141,7 +141,7 @@ def test_scrub_finds_what_opening_does_not(generation: Generation) -> None:
     """Damage inside a large section fails the writer soon after it was opened, by name, and is served no more."""
     _damage_a_block(generation)
     writer = open_writer(generation)
-    with pytest.raises(WriterFailed, match=r"00000001\.segment: section 'document\.blocks'"):
+    with pytest.raises(WriterFailed, match=r"00000001\.segment: page 0 of 'document\.blocks'"):
         writer.settle()
     with pytest.raises(WriterFailed, match="open another one"):
         writer.watermark()
@@ -200,20 +200,14 @@ def test_closing_interrupts_the_scrub(generation: Generation) -> None:
 
 
 def test_every_byte_of_a_segment_counts(generation: Generation) -> None:
-    """A bit flipped anywhere in a segment, but for the padding between sections, is found."""
+    """A bit flipped anywhere in a segment, in the padding between sections too, is found."""
     path = generation.directory / SEGMENT
     data = path.read_bytes()
-    unnoticed = 0
     for at in range(0, len(data), max(1, len(data) // 400)):
         path.unlink()
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
-        try:
+        with pytest.raises(GenerationUnusable, match=SEGMENT):
             _verify(generation)
-            assert data[at] == 0
-            unnoticed += 1
-        except GenerationUnusable as exc:
-            assert SEGMENT in str(exc)  # noqa: PT017 - most flips are found, a few lie in padding
-    assert unnoticed < 20
 
 
 def test_damaged_document_is_named(generation: Generation) -> None:

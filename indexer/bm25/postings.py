@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from indexer.analysis import Analyzer, get_analyzer
 from indexer.analysis.interning import TermInterner
+from indexer.bm25.blocks import ScoredLists
 from indexer.bm25.bounds import BoundsBuilder
 from indexer.bm25.inversion import invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
-from indexer.bm25.topk import ScoredLists
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
 from indexer.segment import (

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Query
+from indexer.bm25.blocks import SCORE_UNITS, Formula
 from indexer.bm25.bounds import BOUND_STEP
+from indexer.bm25.heap import Best
 from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_key
 from indexer.bm25.scoring import K1, B, Scorer
-from indexer.bm25.topk import NO_THRESHOLD, SCORE_UNITS, Best, Formula, best_documents
+from indexer.bm25.topk import NO_THRESHOLD, best_documents
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation
 from indexer.segment import ABSENT, Matches, Segment, SegmentedSearcher, Snapshot, best_hits

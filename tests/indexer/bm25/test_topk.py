@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from indexer.bm25.blocks import SCORE_UNITS, Formula, ScoredLists
 from indexer.bm25.bounds import BOUND_STEP, BoundsBuilder
+from indexer.bm25.heap import Best
 from indexer.bm25.scoring import K1, B
-from indexer.bm25.topk import NO_THRESHOLD, SCORE_UNITS, WINDOW, Best, Formula, ScoredLists, best_documents
+from indexer.bm25.topk import NO_THRESHOLD, best_documents
+from indexer.bm25.window import WINDOW
 from indexer.segment import PostingChunk, PostingLists, SegmentFile, SegmentFileBuilder, write_postings
 
 EVERY = np.empty(0, np.uint8)

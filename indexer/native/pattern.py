@@ -7,13 +7,15 @@ RE2 takes time linear in the text, whatever the pattern.
 """
 
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Final
 
+import msgspec
 import re2
 
 from indexer.errors import InvalidQuery
+from indexer.native.automaton import Automaton, compile_automaton
 from indexer.native.literal import Needle
 from indexer.native.plan import Plan, plan_literal, plan_regex, required_literals
 from indexer.native.windows import WindowedRegex
@@ -37,6 +39,13 @@ _LITERAL_INSTRUCTIONS: Final = 64
 """That a byte of text costs at most in a literal, however long: RE2 is in few of its places at once."""
 
 
+class LocalRegex(msgspec.Struct, frozen=True):
+    """A line-local regex as it was written."""
+
+    source: str
+    ignoring_case: bool
+
+
 class Pattern:
     """A compiled query; safe for any number of threads. Get one from `compile_pattern`.
 
@@ -44,6 +53,7 @@ class Pattern:
         compiled: by RE2.
         regex: the same, for searching texts with a budget.
         plan: see the attribute.
+        local: as it was written, if it is a regex that is line-local.
 
     Attributes:
         regex: what finds the matches, in every case.
@@ -51,6 +61,7 @@ class Pattern:
         needle: when set, matches are its occurrences, in texts without foreign forms.
         required: literals that every match holds, in texts without foreign forms.
         line_local: whether a match depends on nothing but the line that it is in.
+        ignoring_case: whether a line-local regex takes letters in any case, and so for forms beyond ASCII too.
         detail: what the client should know about how the query was read; usually empty.
     """
 
@@ -62,7 +73,7 @@ class Pattern:
         *,
         needle: Needle | None = None,
         required: tuple[Needle, ...] = (),
-        line_local: bool = False,
+        local: LocalRegex | None = None,
         detail: str = "",
     ) -> None:
         self._compiled = compiled
@@ -70,8 +81,17 @@ class Pattern:
         self.plan = plan
         self.needle = needle
         self.required = required
-        self.line_local = line_local
+        self.line_local = local is not None
+        self.ignoring_case = local is not None and local.ignoring_case
+        self._local = local
         self.detail = detail
+
+    @cached_property
+    def automaton(self) -> Automaton | None:
+        """What finds the lines that match, in texts without foreign forms if case is ignored; None when RE2 has to."""
+        if self._local is None:
+            return None
+        return compile_automaton(self._local.source, ignoring_case=self._local.ignoring_case)
 
     def spans(self, text: str, limit: int) -> list[tuple[int, int]]:
         """The first matches that are not empty, at most `limit`, as (start, end) in characters of `text`."""
@@ -131,7 +151,7 @@ def _compile_regex(regex: str, flags: str) -> Pattern:
         WindowedRegex(compiled, compiled.programsize, crosses_lines=crosses_lines),
         plan_regex(regex),
         required=tuple(each for each in required if each),
-        line_local=line_local,
+        local=LocalRegex(regex, ignoring_case="i" in flags) if line_local else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which candidates match, and how well: kernels for what is a literal, RE2 for all else.
+"""Which candidates match, and how well: kernels for literals and usual regexes, RE2 for all else.
 
 First every candidate's first match is found, which gives the exact total and what each can score at most. Then the
 full score is worked out from the most promising document on, until no other can be among the best.
@@ -13,16 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import DeadlineExceeded
+from indexer.native.automaton import Automaton
 from indexer.native.budget import TimeBudget
 from indexer.native.candidates import Ordinals, fewest_documents
 from indexer.native.contents import NativeContents
 from indexer.native.gathering import GatheredLines, gather_lines
+from indexer.native.lines import first_lines
 from indexer.native.literal import Needle, count_matches, first_matches
 from indexer.native.pattern import Pattern
 from indexer.native.ranking import COUNTED_MATCHES, Numbers, count_words
 
 _CALL_BYTES: Final = 8 * 1024 * 1024
 """Of text that a kernel goes through before the time is looked at: some milliseconds."""
+
+_MANY_CANDIDATES: Final = 64
+"""So many are worth an automaton, whose table takes about a millisecond to work out."""
 
 _LINES_OF_A_DOCUMENT: Final = (4, 64, np.iinfo(np.int64).max)
 """To gather at first, then where none of those matches, then of what is left."""
@@ -33,7 +38,7 @@ class FirstMatches(msgspec.Struct, frozen=True):
 
     Attributes:
         ordinals: shape (n,), uint32.
-        places: byte of the text where the first match begins, shape (n,), int64.
+        places: byte of the text where the first match begins, or its line, shape (n,), int64.
     """
 
     ordinals: Ordinals
@@ -70,11 +75,12 @@ class Verifier:
         """The candidates that match, in no particular order."""
         pattern = self._pattern
         needle = pattern.needle or _rarest(contents, pattern.required)
-        if needle is None:
+        automaton = pattern.automaton if len(candidates) >= _MANY_CANDIDATES else None
+        if needle is None and automaton is None:
             return self._first_by_regex(contents, candidates.tolist())
-        foreign = _foreign(contents, candidates, needle)
+        foreign = self._foreign(contents, candidates, needle)
         return _joined(
-            self._first_with(contents, candidates[~foreign], needle),
+            self._first_by_kernels(contents, candidates[~foreign], needle, automaton),
             self._first_by_regex(contents, candidates[foreign].tolist()),
         )
 
@@ -82,7 +88,7 @@ class Verifier:
         """Count the matches of documents that are known to match."""
         counts, words = np.zeros(len(ordinals), np.int64), np.zeros(len(ordinals), np.int64)
         needle = self._pattern.needle
-        by_regex = np.ones(len(ordinals), np.bool_) if needle is None else _foreign(contents, ordinals, needle)
+        by_regex = np.ones(len(ordinals), np.bool_) if needle is None else self._foreign(contents, ordinals, needle)
         if needle is not None:
             rest = ~by_regex
             counts[rest], words[rest] = count_matches(
@@ -91,6 +97,28 @@ class Verifier:
         for place in np.flatnonzero(by_regex).tolist():
             counts[place], words[place] = self._tally_by_regex(contents.text_of(int(ordinals[place])))
         return Tallies(counts > 0, counts, words)
+
+    def _foreign(self, contents: NativeContents, ordinals: Ordinals, needle: Needle | None) -> npt.NDArray[np.bool_]:
+        """Which documents the kernels cannot search, since a letter may have a form beyond ASCII there."""
+        if self._pattern.ignoring_case or (needle is not None and needle.foreign_forms):
+            return contents.foreign[ordinals] > 0
+        return np.zeros(len(ordinals), np.bool_)
+
+    def _first_by_kernels(
+        self, contents: NativeContents, candidates: Ordinals, needle: Needle | None, automaton: Automaton | None
+    ) -> FirstMatches:
+        if automaton is not None:
+            return _joined(*self._first_by_automaton(contents, candidates, automaton, needle))
+        return self._first_with(contents, candidates, needle) if needle else _joined()
+
+    def _first_by_automaton(
+        self, contents: NativeContents, candidates: Ordinals, automaton: Automaton, needle: Needle | None
+    ) -> Iterator[FirstMatches]:
+        """The candidates that match; a line that begins in the title is in it, and so are its matches."""
+        for part in self._parts(contents, candidates):
+            found = first_lines(contents.texts_of(part), part, automaton, needle)
+            matching = found >= 0
+            yield FirstMatches(part[matching], found[matching])
 
     def _first_with(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> FirstMatches:
         """The candidates that match, of which those hold a literal."""
@@ -176,13 +204,6 @@ class Verifier:
 def _rarest(contents: NativeContents, needles: Sequence[Needle]) -> Needle | None:
     """The needle that few documents can hold."""
     return min(needles, key=lambda each: fewest_documents(contents.postings, each.values.tobytes()), default=None)
-
-
-def _foreign(contents: NativeContents, ordinals: Ordinals, needle: Needle) -> npt.NDArray[np.bool_]:
-    """Which documents the kernels cannot search, since a letter of the needle may have a form beyond ASCII there."""
-    if not needle.foreign_forms:
-        return np.zeros(len(ordinals), np.bool_)
-    return contents.foreign[ordinals] > 0
 
 
 def _joined(*parts: FirstMatches) -> FirstMatches:

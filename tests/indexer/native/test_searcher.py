@@ -270,3 +270,20 @@ def test_patterns_that_are_refused(searcher: NativeSearcher, query: str) -> None
     """What would take too much to compile is the client's to change."""
     with pytest.raises(InvalidQuery):
         _ask(searcher, query)
+
+
+@pytest.mark.parametrize("regex", ["ab+$", "^b.*k", r"\bneedle\b", "needle?$|^x+k", "[^a]K"])
+@pytest.mark.parametrize("flags", ["", "i"])
+def test_answers_of_automata_are_those_of_re2(
+    generation: Generation, searcher: NativeSearcher, regex: str, flags: str
+) -> None:
+    """Enough documents for an automaton: the same hits and scores, in titles too, as when RE2 has to read them."""
+    words = ["ab", "b needle k", "xxk", "Needle", "a\u212a", "bk é", "needles", "no", "漢K", "\nabb"]
+    pairs = [(title, f"{before}\n{after}") for title in ["", *words] for before in words for after in words[:3]]
+    changes = [upsert(f"d{at}", body, title=title, offset=at) for at, (title, body) in enumerate(pairs)]
+    _write(generation, changes)
+    by_automaton, by_re2 = _ask(searcher, f"/{regex}/{flags}"), _ask(searcher, f"/(?s:)(?:{regex})/{flags}")
+    assert compile_pattern(f"/{regex}/{flags}").automaton is not None
+    assert compile_pattern(f"/(?s:)(?:{regex})/{flags}").automaton is None
+    assert by_automaton.total == by_re2.total > 0
+    assert [(hit.id, hit.score) for hit in by_automaton.hits] == [(hit.id, hit.score) for hit in by_re2.hits]

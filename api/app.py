@@ -1,4 +1,4 @@
-"""The ASGI application: routes, errors, and the layer around them that sees every request."""
+"""The ASGI application: routes, errors, and the layers around them that see every request."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,6 +8,7 @@ from litestar import Litestar, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
+from api.authorised import AuthorisedApp, Gate
 from api.observed import ObservedApp
 from api.problems import PROBLEM_MEDIA_TYPE, problem_reply
 from api.routes.documents import delete_document, get_document, publish, put_document
@@ -41,18 +42,19 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def create_app(open_services: OpenServices, metrics: Metrics) -> ASGIApp:
+def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate) -> ASGIApp:
     """Build the application; it opens the services when it starts, and closes them when it stops.
 
     Args:
         open_services: opens what the routes work with.
         metrics: of this process.
+        gate: decides who may do what.
     """
-    return ObservedApp(build_routes(open_services), Tracer("api"), metrics)
+    return ObservedApp(AuthorisedApp(build_routes(open_services), gate), Tracer("api"), metrics)
 
 
 def build_routes(open_services: OpenServices) -> Litestar:
-    """The framework's application, without the layer around it."""
+    """The framework's application, without the layers around it."""
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:

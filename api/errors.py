@@ -4,6 +4,8 @@ ApiFault
 ├── InvalidRequest        change the named field
 ├── UnsupportedMediaType  send another content type
 ├── RequestTooLarge       send less
+├── Unauthenticated       send a key that holds
+├── Forbidden             send a key that may do this
 ├── DocumentNotFound      there is no such document
 └── SearchUnavailable     no search method could answer: try again later
 
@@ -41,6 +43,31 @@ class UnsupportedMediaType(ApiFault):
 
 class RequestTooLarge(ApiFault):
     """The body, or a line of it, is beyond its limit."""
+
+
+class Unauthenticated(ApiFault):
+    """The request has no key and needs one, or its key is wrong.
+
+    Args:
+        detail: which of the two.
+        presented: whether it came with a key.
+    """
+
+    def __init__(self, detail: str, *, presented: bool) -> None:
+        super().__init__(detail)
+        self.presented = presented
+
+
+class Forbidden(ApiFault):
+    """The key is good, but not for this.
+
+    Args:
+        scope: that it lacks.
+    """
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"the key lacks the scope {scope}")
+        self.scope = scope
 
 
 class DocumentNotFound(ApiFault):

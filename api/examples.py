@@ -115,6 +115,8 @@ _DETAILS: Final = {
     ProblemKind.INVALID_DOCUMENT: ("body: must not be empty or blank", "body"),
     ProblemKind.INVALID_QUERY: ("native: missing ]", None),
     ProblemKind.INVALID_TOKEN: ("token was not issued by this system", "wait_for"),
+    ProblemKind.UNAUTHENTICATED: ("send a key: Authorization: Bearer ...", None),
+    ProblemKind.FORBIDDEN: ("the key lacks the scope write", None),
     ProblemKind.DOCUMENT_NOT_FOUND: ("there is no document 'patterns/circuit-breaker'", None),
     ProblemKind.TOO_LARGE: ("the body must be at most 65536 bytes", None),
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: ("content-type must be application/json, got 'text/plain'", None),

@@ -12,10 +12,14 @@ import msgspec
 from api.examples import problem_example
 from api.operations import OPERATIONS, Body, Operation
 from api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
+from api.scopes import required_scope
 from streams.document import MAX_ID_BYTES
 
 _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
+
+_SECURITY: Final = "key"
+_KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
 
 Json = dict[str, Any]
 
@@ -44,7 +48,8 @@ def openapi_document(version: str) -> bytes:
             },
             "paths": paths,
             "components": {
-                "schemas": {name: described[name] for name in sorted(described.keys() - shown_as_parameters)}
+                "securitySchemes": {_SECURITY: {"type": "http", "scheme": "bearer", "description": _KEY_HELP}},
+                "schemas": {name: described[name] for name in sorted(described.keys() - shown_as_parameters)},
             },
         }
     )
@@ -57,6 +62,9 @@ def _operation(operation: Operation, by_type: dict[Any, Json], components: Json)
         "summary": operation.summary,
         "responses": _responses(operation, by_type),
     }
+    if scope := required_scope(operation.method.upper(), operation.path):
+        written["description"] = f"Scope: {scope}."
+        written["security"] = [{_SECURITY: []}, {}]
     if parameters := _parameters(operation, components):
         written["parameters"] = parameters
     if operation.requests:
@@ -70,10 +78,16 @@ def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
         str(status): {"description": body.description, "content": {body.media_type: _content(body, by_type)}}
         for status, body in operation.answers.items()
     }
-    kinds = (*operation.problems, ProblemKind.INTERNAL)
+    kinds = (*operation.problems, *_access_problems(operation), ProblemKind.INTERNAL)
     for status in sorted({kind.status for kind in kinds}):
         responses[str(status)] = _problems([kind for kind in kinds if kind.status == status], by_type)
     return responses
+
+
+def _access_problems(operation: Operation) -> tuple[ProblemKind, ...]:
+    if required_scope(operation.method.upper(), operation.path) is None:
+        return ()
+    return ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN
 
 
 def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:

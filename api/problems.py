@@ -14,9 +14,11 @@ from litestar.exceptions import HTTPException
 
 from api.errors import (
     DocumentNotFound,
+    Forbidden,
     InvalidRequest,
     RequestTooLarge,
     SearchUnavailable,
+    Unauthenticated,
     UnsupportedMediaType,
 )
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
@@ -24,6 +26,8 @@ from streams.errors import InvalidDocument, InvalidToken, StreamUnavailable, Und
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
+_CHALLENGE: Final = 'Bearer realm="embed-search"'
+"""How to come back with a key (RFC 6750, section 3)."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -35,6 +39,8 @@ class ProblemKind(Enum):
     INVALID_DOCUMENT = ("invalid-document", 400, "The document is not valid")
     INVALID_QUERY = ("invalid-query", 400, "The query cannot be run")
     INVALID_TOKEN = ("invalid-token", 400, "The consistency token is not valid")
+    UNAUTHENTICATED = ("unauthenticated", 401, "A key is needed")
+    FORBIDDEN = ("forbidden", 403, "The key may not do this")
     DOCUMENT_NOT_FOUND = ("document-not-found", 404, "There is no such document")
     NOT_FOUND = ("not-found", 404, "There is nothing at this address")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This address does not take this HTTP method")
@@ -119,6 +125,8 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     UndecodableRecord: ProblemKind.INVALID_DOCUMENT,
     InvalidQuery: ProblemKind.INVALID_QUERY,
     InvalidToken: ProblemKind.INVALID_TOKEN,
+    Unauthenticated: ProblemKind.UNAUTHENTICATED,
+    Forbidden: ProblemKind.FORBIDDEN,
     DocumentNotFound: ProblemKind.DOCUMENT_NOT_FOUND,
     RequestTooLarge: ProblemKind.TOO_LARGE,
     UnsupportedMediaType: ProblemKind.UNSUPPORTED_MEDIA_TYPE,
@@ -183,4 +191,8 @@ def _headers(error: BaseException, kind: ProblemKind) -> dict[str, str]:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
         headers["allow"] = error.headers["allow"]
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.presented else "")
+    if isinstance(error, Forbidden):
+        headers["www-authenticate"] = f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'
     return headers

@@ -7,18 +7,23 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+import structlog
 import uvicorn
 from litestar.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
+from api.authorised import Gate
 from api.highlighting import QueryHighlighter
+from api.keys import KeyRing, read_keys
 from api.protocol import TimedProtocol
+from api.scopes import anonymous_scopes
 from api.search import Highlighters
 from api.services import Services, open_services
 from indexer.analysis import analyzer_name, get_analyzer
@@ -41,6 +46,9 @@ WORKER_PATIENCE_SECONDS: Final = 30
 """For a worker that does not say that it is alive, as one that still loads the engines on a busy machine."""
 
 
+_log = structlog.stdlib.get_logger(__name__)
+
+
 def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
     """Serve until SIGTERM or SIGINT, then let running requests finish.
 
@@ -49,8 +57,9 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         factory: import path of what makes a worker's application.
 
     Raises:
-        SettingsError: the address cannot be listened on.
+        SettingsError: the address cannot be listened on, or the key file cannot be read.
     """
+    _check_access(settings)
     config = uvicorn.Config(
         factory,
         factory=True,
@@ -80,7 +89,12 @@ def worker_app() -> ASGIApp:
     settings = load_settings()
     configure_logs(settings.log_level)
     metrics = Metrics(shared_directory())
-    return create_app(partial(_open_worker, settings, metrics), metrics)
+    return create_app(partial(_open_worker, settings, metrics), metrics, make_gate(settings))
+
+
+def make_gate(settings: Settings) -> Gate:
+    """Who may do what, by the settings."""
+    return Gate(KeyRing(settings.keys_file, clock=time.monotonic), anonymous_scopes(settings))
 
 
 def make_highlighters(settings: Settings) -> Highlighters:
@@ -115,6 +129,17 @@ async def _open_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Se
         open_services(settings, metrics, backends, make_highlighters(settings)) as services,
     ):
         yield services
+
+
+def _check_access(settings: Settings) -> None:
+    """Find a broken key file before anything is served, and say when nobody could get in."""
+    keys = read_keys(settings.keys_file).keys if settings.keys_file else ()
+    if not keys and not anonymous_scopes(settings):
+        _log.warning(
+            "every request will be refused: there are no keys, and none may come without one",
+            host=settings.host,
+            mend=f"make a key with `embed-search keys create`, or set {variable('anonymous_scopes')}",
+        )
 
 
 def _stop_orphan(loop: asyncio.AbstractEventLoop, sentinel: int) -> None:

@@ -30,8 +30,8 @@ STEMMERS: Final = (
 
 STOP_WORDS: Final = ("none", "english")
 
-# Read by other entry points than the settings object: the client's target, and the cache that set-up fills.
-_PREFIXED_ELSEWHERE = frozenset({"EMBED_SEARCH_URL", "EMBED_SEARCH_CACHE_DIR"})
+# Read by other entry points than the settings object: the client's target and key, and the cache that set-up fills.
+_PREFIXED_ELSEWHERE = frozenset({"EMBED_SEARCH_URL", "EMBED_SEARCH_API_KEY", "EMBED_SEARCH_CACHE_DIR"})
 
 
 def _split_names(value: object) -> object:
@@ -83,6 +83,16 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8080, ge=1, le=65_535, description="Port the API listens on.")
     workers: int = Field(default=2, ge=1, le=64, description="API worker processes.")
+    keys_file: Path | None = Field(
+        default=None,
+        description="File of API keys, as `embed-search keys` writes it; followed while the API runs.",
+    )
+    anonymous_scopes: str | None = Field(
+        default=None,
+        pattern="^(all|none|(read|write|admin)(,(read|write|admin))*)$",
+        description="What needs no key: `all`, `none`, or some of `read,write,admin`; unset, all where the API"
+        " listens on a loopback address, and none elsewhere.",
+    )
     indexes: IndexNames = Field(default=METHODS, description="Indexes to run, separated by commas.")
     topic: str = Field(
         default="documents",

@@ -10,6 +10,9 @@ from infra.cli.failure import CommandFailed
 _TIMEOUT_SECONDS: Final = 30.0
 
 
+_KEY_VARIABLE: Final = "EMBED_SEARCH_API_KEY"
+
+
 class ApiClient:
     """Calls the API and turns whatever goes wrong into one readable line.
 
@@ -19,7 +22,7 @@ class ApiClient:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT_SECONDS, trust_env=False, headers=_key_header())
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +69,11 @@ class ApiClient:
             raise CommandFailed(_problem(response))
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _key_header() -> dict[str, str]:
+    key = os.environ.get(_KEY_VARIABLE, "")
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _problem(response: httpx.Response) -> str:

@@ -109,7 +109,11 @@ class LocalSystem:
 
     def _plain_settings(self) -> dict[str, str]:
         values = self.settings.model_dump(exclude=set(_LOCAL_ONLY))
-        return {variable(name): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
+        return {
+            variable(name): ",".join(v) if isinstance(v, tuple) else str(v)
+            for name, v in values.items()
+            if v is not None
+        }
 
     def _indexer(self, index: str, after: frozenset[str], environment: dict[str, str]) -> Service:
         return Service(

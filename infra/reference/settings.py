@@ -15,6 +15,7 @@ setting would otherwise be silent.
 """
 
 _ELSEWHERE = """| `EMBED_SEARCH_URL` | `http://127.0.0.1:8080` | The running system that client commands talk to. |
+| `EMBED_SEARCH_API_KEY` | unset | The key that client commands send. |
 | `EMBED_SEARCH_CACHE_DIR` | `~/.cache/embed-search` | Where set-up keeps the Kafka jars, the model and built wheels. |
 """
 

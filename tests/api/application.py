@@ -1,6 +1,7 @@
 """The application over fakes, as a client sees it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,11 +10,14 @@ import httpx
 from litestar.types import ASGIApp
 
 from api.app import create_app
+from api.authorised import Gate
 from api.guarded import GuardedBackend
 from api.highlighting import QueryHighlighter
+from api.keys import KeyRing
 from api.measured import MeasuredBackend
 from api.parameters import SearchRules
 from api.publications import Publications
+from api.scopes import ALL_SCOPES
 from api.search import Searcher
 from api.services import Services
 from api.specs import make_specs
@@ -28,6 +32,12 @@ from tests.api.fakes import FakeOffsets
 
 NOWHERE = "127.0.0.1:1"
 """A Kafka that refuses connections."""
+
+
+def open_gate() -> Gate:
+    """Lets everybody do everything, as on a loopback address."""
+    return Gate(KeyRing(None, clock=time.monotonic), ALL_SCOPES)
+
 
 Json = dict[str, Any]
 
@@ -67,7 +77,7 @@ def make_services(
 
 
 @asynccontextmanager
-async def running(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+async def running(services: Services, gate: Gate | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which is started and stopped around the block."""
 
     @asynccontextmanager
@@ -76,7 +86,7 @@ async def running(services: Services) -> AsyncIterator[httpx.AsyncClient]:
         await services.publications.close()
         await services.probe.close()
 
-    app = create_app(opened, services.metrics)
+    app = create_app(opened, services.metrics, gate or open_gate())
     async with _lifespan(app), httpx.AsyncClient(transport=transport(app), base_url="http://api") as client:
         yield client
 

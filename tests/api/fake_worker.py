@@ -10,10 +10,11 @@ from pathlib import Path
 from litestar.types import ASGIApp
 
 from api.app import create_app
-from api.server import stopping_with_parent
+from api.server import make_gate, stopping_with_parent
 from api.services import Services
 from indexer.backend import Answer, Query
 from streams.metrics import Metrics, shared_directory
+from streams.settings import load_settings
 from tests.api.application import make_services
 from tests.api.fakes import FakeBackend
 
@@ -38,7 +39,7 @@ class PacedBackend(FakeBackend):
 def worker_app() -> ASGIApp:
     """The application of one worker."""
     metrics = Metrics(shared_directory())
-    return create_app(partial(_open, metrics), metrics)
+    return create_app(partial(_open, metrics), metrics, make_gate(load_settings()))
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from streams.document import Document, DocumentId
 from streams.watermark import Watermark
 from tests.system.processes import run_command
 
-COMMANDS = ("up", "publish", "search", "status", "index", "api", "dlq", "verify", "eval", "bench", "doctor")
+COMMANDS = ("up", "publish", "search", "status", "index", "api", "dlq", "verify", "eval", "keys", "bench", "doctor")
 
 
 def test_help_lists_every_command() -> None:

@@ -6,11 +6,9 @@ from typing import Any, Final, Self
 import httpx
 
 from infra.cli.failure import CommandFailed
+from infra.local.key import key_header
 
 _TIMEOUT_SECONDS: Final = 30.0
-
-
-_KEY_VARIABLE: Final = "EMBED_SEARCH_API_KEY"
 
 
 class ApiClient:
@@ -22,7 +20,7 @@ class ApiClient:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT_SECONDS, trust_env=False, headers=_key_header())
+        self._http = httpx.Client(base_url=self._url, timeout=_TIMEOUT_SECONDS, trust_env=False, headers=key_header())
 
     def __enter__(self) -> Self:
         return self
@@ -69,11 +67,6 @@ class ApiClient:
             raise CommandFailed(_problem(response))
         answer: dict[str, Any] = response.json()
         return answer
-
-
-def _key_header() -> dict[str, str]:
-    key = os.environ.get(_KEY_VARIABLE, "")
-    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _problem(response: httpx.Response) -> str:

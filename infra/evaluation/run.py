@@ -10,6 +10,7 @@ import msgspec
 
 from infra.evaluation.collection import Judged
 from infra.evaluation.measures import ndcg, recall
+from infra.local.key import key_header
 from streams.errors import EmbedSearchError
 
 NDCG_DEPTH: Final = 10
@@ -53,7 +54,9 @@ async def measure(
     if len(methods) > 1:
         runs[FUSED] = list(methods)
     limits = asyncio.Semaphore(_CONCURRENCY)
-    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_MS / 1000, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=url, timeout=_TIMEOUT_MS / 1000, trust_env=False, headers=key_header()
+    ) as http:
 
         async def search(query: Judged, asked: list[str]) -> list[str]:
             async with limits:

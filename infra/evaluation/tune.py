@@ -20,6 +20,7 @@ from indexer.backend import Hit
 from infra.evaluation.collection import Judged, load_judged
 from infra.evaluation.measures import ndcg
 from infra.evaluation.run import NDCG_DEPTH, EvaluationFailed
+from infra.local.key import key_header
 from streams.document import DocumentId
 
 _METHODS: Final = ("bm25", "tantivy", "semantic")
@@ -70,7 +71,9 @@ def _scores(judged: Sequence[Judged], runs: Sequence[Rankings], rule: FusionRule
 
 
 async def _fetch(url: str, judged: Sequence[Judged]) -> list[Rankings]:
-    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_MS / 1000, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        base_url=url, timeout=_TIMEOUT_MS / 1000, trust_env=False, headers=key_header()
+    ) as http:
         return [{method: await _ranking(http, query.text, method) for method in _METHODS} for query in judged]
 
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import httpx
 
+from infra.local.key import KEY_VARIABLE, key_header
+from infra.supervisor.service import StartError
 from streams.settings import METHODS
 from streams.watermark import Token
 
@@ -14,6 +16,7 @@ Progress = Callable[[str, float], None]
 
 _POLL_SECONDS: Final = 0.5
 _HTTP_SECONDS: Final = 5.0
+_REFUSALS: Final = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 
 
 async def follow(url: str, token: Token, on_progress: Progress) -> None:
@@ -23,8 +26,11 @@ async def follow(url: str, token: Token, on_progress: Progress) -> None:
         url: of the API.
         token: what to wait for.
         on_progress: told of each index by name.
+
+    Raises:
+        StartError: the API does not tell us.
     """
-    async with httpx.AsyncClient(timeout=_HTTP_SECONDS, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=_HTTP_SECONDS, trust_env=False, headers=key_header()) as http:
         while True:
             shares = await _shares(http, url, token)
             for index, share in shares.items():
@@ -37,9 +43,12 @@ async def follow(url: str, token: Token, on_progress: Progress) -> None:
 async def _shares(http: httpx.AsyncClient, url: str, token: Token) -> dict[str, float]:
     """How much of the token each index has; empty while the API does not answer."""
     try:
-        health = (await http.get(f"{url}/health")).json()
+        response = await http.get(f"{url}/health")
+        health = response.json()
     except (httpx.TransportError, ValueError):
         return {}
+    if response.status_code in _REFUSALS:
+        raise StartError(f"the API does not say how far its indexes are: {health['detail']}; set {KEY_VARIABLE}")
     components = health["components"].items()
     return {name: _share(part.get("details") or {}, token) for name, part in components if name in METHODS}
 

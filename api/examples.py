@@ -123,6 +123,8 @@ _DETAILS: Final = {
     ProblemKind.INTERNAL: ("an unexpected error; the log has it under this trace id", None),
     ProblemKind.SEARCH_UNAVAILABLE: ("no search method could answer", None),
     ProblemKind.STREAM_UNAVAILABLE: ("Kafka did not acknowledge within 10 s; try again", None),
+    ProblemKind.OUT_OF_MEMORY: ("1843 of 2048 MiB of memory are in use", None),
+    ProblemKind.TOO_MANY_OPEN_FILES: ("all 960 of the 1024 file handles for new work are in use", None),
     ProblemKind.OVERLOADED: ("the server has too much to do", None),
 }
 

@@ -70,12 +70,13 @@ class Operation(msgspec.Struct, frozen=True):
             yield self.query
 
 
+_SHORTAGES: Final = (ProblemKind.OVERLOADED, ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_MANY_OPEN_FILES)
 _SEARCH_PROBLEMS: Final = (
     ProblemKind.INVALID_REQUEST,
     ProblemKind.INVALID_QUERY,
     ProblemKind.INVALID_TOKEN,
     ProblemKind.SEARCH_UNAVAILABLE,
-    ProblemKind.OVERLOADED,
+    *_SHORTAGES,
 )
 _PUBLISH_PROBLEMS: Final = (
     ProblemKind.INVALID_REQUEST,
@@ -83,7 +84,7 @@ _PUBLISH_PROBLEMS: Final = (
     ProblemKind.TOO_LARGE,
     ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     ProblemKind.STREAM_UNAVAILABLE,
-    ProblemKind.OVERLOADED,
+    *_SHORTAGES,
 )
 _FOUND: Final = Body(SearchResponse, examples.SEARCH_RESPONSE, "What the methods that could answer have found")
 _PUBLISHED: Final = Body(PublishResponse, examples.PUBLISHED, "Kafka has it; wait_for the token to find it")
@@ -132,7 +133,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             ProblemKind.INVALID_DOCUMENT,
             ProblemKind.DOCUMENT_NOT_FOUND,
             ProblemKind.SEARCH_UNAVAILABLE,
-            ProblemKind.OVERLOADED,
+            *_SHORTAGES,
         ),
         with_id=True,
     ),
@@ -158,7 +159,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             ProblemKind.INVALID_REQUEST,
             ProblemKind.INVALID_DOCUMENT,
             ProblemKind.STREAM_UNAVAILABLE,
-            ProblemKind.OVERLOADED,
+            *_SHORTAGES,
         ),
         with_id=True,
     ),

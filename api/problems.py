@@ -21,7 +21,7 @@ from api.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery, OutOfMemory, TooManyOpenFiles
 from streams.errors import InvalidDocument, InvalidToken, StreamUnavailable, UndecodableRecord
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -49,6 +49,8 @@ class ProblemKind(Enum):
     INTERNAL = ("internal", 500, "The server failed")
     SEARCH_UNAVAILABLE = ("search-unavailable", 503, "No search method can answer")
     STREAM_UNAVAILABLE = ("stream-unavailable", 503, "Kafka does not take documents")
+    OUT_OF_MEMORY = ("out-of-memory", 503, "The server has too little memory left")
+    TOO_MANY_OPEN_FILES = ("too-many-open-files", 503, "The server has too few file handles left")
     OVERLOADED = ("overloaded", 503, "The server has too much to do")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
@@ -134,6 +136,8 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     BackendUnavailable: ProblemKind.SEARCH_UNAVAILABLE,
     DeadlineExceeded: ProblemKind.SEARCH_UNAVAILABLE,
     StreamUnavailable: ProblemKind.STREAM_UNAVAILABLE,
+    OutOfMemory: ProblemKind.OUT_OF_MEMORY,
+    TooManyOpenFiles: ProblemKind.TOO_MANY_OPEN_FILES,
 }
 """What each error is to a client; what is not here is an accident."""
 

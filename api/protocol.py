@@ -5,14 +5,21 @@ request's head must arrive within `PATIENCE_SECONDS`, and its body at a pace tha
 """
 
 import asyncio
+from functools import lru_cache
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.problems import problem_reply
+from indexer.errors import TooManyOpenFiles
+from indexer.resources import FileHandlePool
 
 PATIENCE_SECONDS: Final = 5.0
 """For a head to arrive whole, for the next `PACE_BYTES` of a body, and for a client to read what was sent."""
 
 PACE_BYTES: Final = 4_096
+
+_NO_TRACE: Final = "0" * 32  # nothing of a request was read that could have one
 
 
 class TimedProtocol(HttpToolsProtocol):
@@ -29,7 +36,11 @@ class TimedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """A client is there; its request must follow."""
         super().connection_made(transport)
-        self._await_client()
+        if _file_handles().admits_connection(transport.get_extra_info("socket").fileno()):
+            self._await_client()
+        else:
+            transport.write(_refusal())
+            transport.close()
 
     def on_message_begin(self) -> None:
         """The first byte of a request came; on a kept connection nobody waited before."""
@@ -90,3 +101,19 @@ class TimedProtocol(HttpToolsProtocol):
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
+
+
+@lru_cache(maxsize=1)
+def _file_handles() -> FileHandlePool:
+    """Of this process, which has its limit since before it serves."""
+    return FileHandlePool()
+
+
+@lru_cache(maxsize=1)
+def _refusal() -> bytes:
+    """The answer to a connection that there is no file handle for; it takes none."""
+    reply = problem_reply(TooManyOpenFiles("no file handle is left for one more connection"), _NO_TRACE)
+    body = reply.body()
+    headers = {**reply.headers, "content-length": str(len(body)), "connection": "close"}
+    lines = ("HTTP/1.1 503 Service Unavailable", *(f"{name}: {value}" for name, value in headers.items()), "\r\n")
+    return "\r\n".join(lines).encode() + body

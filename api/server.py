@@ -23,12 +23,14 @@ from api.authorised import Gate
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing, read_keys
 from api.protocol import TimedProtocol
+from api.resources import Resources
 from api.scopes import anonymous_scopes
 from api.search import Highlighters
 from api.services import Services, open_services
 from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
 from indexer.registry import open_backend
+from indexer.resources import FileHandlePool, MemoryGuard, limit_open_files, memory_limit, watched
 from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, shared_directory
@@ -57,9 +59,11 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         factory: import path of what makes a worker's application.
 
     Raises:
-        SettingsError: the address cannot be listened on, or the key file cannot be read.
+        SettingsError: the address cannot be listened on, the key file cannot be read, or the system allows fewer open
+            files than the settings.
     """
     _check_access(settings)
+    limit_open_files(settings.open_files_limit)  # of the workers too
     config = uvicorn.Config(
         factory,
         factory=True,
@@ -123,10 +127,12 @@ async def stopping_with_parent() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _open_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
-    backends = {index: open_backend(index, settings, metrics) for index in settings.indexes}
+    resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
+    backends = {index: open_backend(index, settings, metrics, resources.memory) for index in settings.indexes}
     async with (
         stopping_with_parent(),
-        open_services(settings, metrics, backends, make_highlighters(settings)) as services,
+        watched(resources.memory),
+        open_services(settings, metrics, resources, backends, make_highlighters(settings)) as services,
     ):
         yield services
 

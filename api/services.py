@@ -17,6 +17,7 @@ from api.guarded import GuardedBackend
 from api.measured import MeasuredBackend
 from api.parameters import SearchRules
 from api.publications import Publications
+from api.resources import Resources
 from api.search import Highlighters, Searcher
 from api.specs import Specs, make_specs
 from api.system import SystemProbe
@@ -45,6 +46,7 @@ class Services(msgspec.Struct, frozen=True):
         backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
         publications: to Kafka.
         probe: looks at the system.
+        resources: what this process has left.
         metrics: of this process.
         specs: what describes the system.
     """
@@ -57,19 +59,25 @@ class Services(msgspec.Struct, frozen=True):
     backends: Mapping[str, SearchBackend]
     publications: Publications
     probe: SystemProbe
+    resources: Resources
     metrics: Metrics
     specs: Specs
 
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, metrics: Metrics, backends: Mapping[str, SearchBackend], highlighters: Highlighters
+    settings: Settings,
+    metrics: Metrics,
+    resources: Resources,
+    backends: Mapping[str, SearchBackend],
+    highlighters: Highlighters,
 ) -> AsyncIterator[Services]:
     """Open everything for as long as the block runs; the backends are closed as well.
 
     Args:
         settings: of this system.
         metrics: of this process.
+        resources: of this process.
         backends: by method, as the indexes' registry opened them.
         highlighters: for snippets.
 
@@ -94,6 +102,7 @@ async def open_services(
             backends=guarded,
             publications=publications,
             probe=probe,
+            resources=resources,
             metrics=metrics,
             specs=make_specs(settings, servers, version(_DISTRIBUTION)),
         )

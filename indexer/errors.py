@@ -8,6 +8,10 @@ IndexFault
 ├── BackendUnavailable   the backend cannot answer now: answer without it
 ├── DeadlineExceeded     the time ran out inside the backend
 └── InvalidQuery         the client must change the query
+
+ResourceShortage         this process has too little left to begin new work: try again later
+├── OutOfMemory
+└── TooManyOpenFiles
 """
 
 from streams.errors import EmbedSearchError
@@ -43,3 +47,15 @@ class DeadlineExceeded(IndexFault):
 
 class InvalidQuery(IndexFault):
     """The query cannot be run by this backend, however often it is tried."""
+
+
+class ResourceShortage(EmbedSearchError):
+    """This process has too little of something left to begin new work."""
+
+
+class OutOfMemory(ResourceShortage):
+    """Memory is nearly used up, though all caches are empty."""
+
+
+class TooManyOpenFiles(ResourceShortage):
+    """File handles are nearly used up."""

@@ -15,6 +15,7 @@ from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.damage import FindDamage
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
+from indexer.resources import Cache, MemoryGuard
 from indexer.semantic import SemanticBackend, SemanticWriter
 from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import BlockingWriter, IndexWriter
@@ -32,12 +33,14 @@ class LocalEngine(msgspec.Struct, frozen=True):
         writer: opens the one writer of a generation.
         searcher: opens a reader of a generation.
         find_damage: checks the files of a generation.
+        caches: empty what its searchers keep for later.
     """
 
     settings: Callable[[Settings], GenerationSettings]
     writer: Callable[[Generation], BlockingWriter]
     searcher: Callable[[Generation], BlockingSearcher]
     find_damage: FindDamage
+    caches: tuple[Cache, ...] = ()
 
 
 def _bm25_settings(settings: Settings) -> GenerationSettings:
@@ -56,7 +59,9 @@ LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
     {
         "bm25": LocalEngine(_bm25_settings, bm25.Bm25Writer, bm25.Bm25Searcher, segment.find_damage),
         "tantivy": LocalEngine(_tantivy_settings, tantivy.TantivyWriter, tantivy.TantivySearcher, tantivy.find_damage),
-        "native": LocalEngine(_native_settings, native.NativeWriter, native.NativeSearcher, segment.find_damage),
+        "native": LocalEngine(
+            _native_settings, native.NativeWriter, native.NativeSearcher, segment.find_damage, (native.clear_patterns,)
+        ),
     }
 )
 SEMANTIC: Final = "semantic"
@@ -89,11 +94,15 @@ async def writers(index: str, settings: Settings) -> AsyncIterator[WriterOpener]
         await embedder.close()
 
 
-def open_backend(index: str, settings: Settings, metrics: Metrics) -> SearchBackend:
-    """Open an index for searching; it need not be there yet."""
+def open_backend(index: str, settings: Settings, metrics: Metrics, memory: MemoryGuard) -> SearchBackend:
+    """Open an index for searching; it need not be there yet. Its caches are emptied when memory is short."""
     if index == SEMANTIC:
-        return SemanticBackend(str(settings.database_url), _embedder(settings), metrics)
+        backend = SemanticBackend(str(settings.database_url), _embedder(settings), metrics)
+        memory.add_cache(backend.clear_caches)
+        return backend
     engine = LOCAL_ENGINES[index]
+    for empty in engine.caches:
+        memory.add_cache(empty)
     return ThreadedBackend(LiveSearcher(indexes_directory(settings), index, engine.searcher), name=index)
 
 

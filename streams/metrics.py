@@ -22,6 +22,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 Operation = Literal["upsert", "delete", "commit", "rejected"]
 SearchStatus = Literal["ok", "timeout", "error"]
 FaultKind = Literal["timeout", "unavailable", "invalid-query", "internal"]
+Shortage = Literal["memory", "open-files"]
 
 
 class MetricDefinition(msgspec.Struct, frozen=True):
@@ -90,6 +91,7 @@ class Metric(Enum):
     # --- processes: all that share the metrics directory, together ---------------------------------------------------
     MEMORY_RSS = _gauge("memory_rss_bytes", "Resident memory, mapped index files included")
     OPEN_FILES = _gauge("open_files", "Open file descriptors")
+    REFUSALS = _counter("refusals_total", "Requests refused because a process had too little left", "shortage")
     # Files left half written by a process that died; what they counted is missing from the sums.
     METRICS_BAD_FILES = _gauge("metrics_bad_files", "Unreadable files in the metrics directory")
 
@@ -114,6 +116,7 @@ class Metrics:
         self._http_duration = self._make_histogram(Metric.HTTP_DURATION)
         self._operations = self._make_counter(Metric.INDEX_OPERATIONS)
         self._dead_letters = self._make_counter(Metric.DEAD_LETTERS)
+        self._refusals = self._make_counter(Metric.REFUSALS)
         self._embedding_duration = self._make_histogram(Metric.EMBEDDING_DURATION)
         self._cache_hits = self._make_counter(Metric.CACHE_HITS)
         self._cache_misses = self._make_counter(Metric.CACHE_MISSES)
@@ -150,6 +153,10 @@ class Metrics:
             error: the stable class of the error.
         """
         self._dead_letters.labels(index, error).inc()
+
+    def refused(self, shortage: Shortage) -> None:
+        """A request was refused because this process has too little left."""
+        self._refusals.labels(shortage).inc()
 
     def embedded(self, seconds: float) -> None:
         """A query was embedded."""

@@ -134,6 +134,17 @@ class Settings(BaseSettings):
     embedding_threads: int = Field(
         default_factory=lambda: max(1, min(4, os.cpu_count() or 1)), ge=1, le=64, description="Threads of an embedder."
     )
+    memory_limit_bytes: int | None = Field(
+        default=None,
+        ge=67_108_864,
+        description="Anonymous memory that a process may use: caches are given up at 70 %, work is refused at 85 %."
+        " Unset, the limit of the container for all of its processes, or the machine's memory.",
+    )
+    open_files_limit: int | None = Field(
+        default=None,
+        ge=128,
+        description="File handles that a process may have open; unset, what the system allows (`RLIMIT_NOFILE`).",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
     @property

@@ -4,31 +4,31 @@ from litestar import Response, get
 
 from api.health import answers_searches, judge
 from api.responses import HealthResponse, ProbeResponse, SystemResponse
-from api.routes.requests import ServicesDependency
+from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 
 _UNAVAILABLE = 503
 
 
-@get("/health")
+@get("/health", opt=ANSWERED_ALWAYS)
 async def health(services: ServicesDependency) -> Response[HealthResponse]:
     """Whether the system can answer searches, part by part."""
     verdict = judge(await services.probe.state(), services.settings.topic)
     return Response(verdict, status_code=_UNAVAILABLE if verdict.status == "unhealthy" else 200)
 
 
-@get("/livez")
+@get("/livez", opt=ANSWERED_ALWAYS)
 async def livez() -> ProbeResponse:
     """This process runs; nothing else is looked at."""
     return ProbeResponse("ok")
 
 
-@get("/startupz")
+@get("/startupz", opt=ANSWERED_ALWAYS)
 async def startupz() -> ProbeResponse:
     """Start-up is over: before that, no request gets here."""
     return ProbeResponse("ok")
 
 
-@get("/readyz")
+@get("/readyz", opt=ANSWERED_ALWAYS)
 async def readyz(services: ServicesDependency) -> Response[ProbeResponse]:
     """At least one index answers searches."""
     if answers_searches(await services.probe.state()):
@@ -36,7 +36,7 @@ async def readyz(services: ServicesDependency) -> Response[ProbeResponse]:
     return Response(ProbeResponse("not ready"), status_code=_UNAVAILABLE)
 
 
-@get("/system")
+@get("/system", opt=ANSWERED_ALWAYS)
 async def system(services: ServicesDependency) -> SystemResponse:
     """What runs here, and where to publish to."""
     settings = services.settings

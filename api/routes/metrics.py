@@ -6,10 +6,10 @@ from litestar import Response, get
 
 from api.exposition import expose
 from api.operations import TEXT
-from api.routes.requests import ServicesDependency
+from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 
 
-@get("/metrics")
+@get("/metrics", opt=ANSWERED_ALWAYS)
 async def metrics(services: ServicesDependency) -> Response[bytes]:
     """Everything that is measured, summed over the processes of this machine."""
     state = await services.probe.state()

@@ -1,7 +1,7 @@
 """What every route reads from a request: its services, its trace id, its body as it arrives."""
 
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from litestar import Request
 from litestar.datastructures import State
@@ -14,6 +14,10 @@ from api.services import Services
 SERVICES = "services"
 """Name of the dependency, and of the application state that holds it."""
 
+_ANSWERED_ALWAYS: Final = "answered_always"
+ANSWERED_ALWAYS: Final = {_ANSWERED_ALWAYS: True}
+"""Options of a route that is answered whatever this process is short of: it needs little, and tells of the shortage."""
+
 ServicesDependency = NamedDependency[Services]
 AnyRequest = Request[Any, Any, State]
 
@@ -21,6 +25,16 @@ AnyRequest = Request[Any, Any, State]
 def provide_services(state: State) -> Services:
     """The services that start-up opened."""
     return cast("Services", state[SERVICES])
+
+
+async def require_resources(request: AnyRequest) -> None:
+    """Refuse a request that too little is left for, before anything of its body is read.
+
+    Raises:
+        ResourceShortage: of memory or file handles.
+    """
+    if _ANSWERED_ALWAYS not in request.route_handler.opt:
+        provide_services(request.app.state).resources.admit()
 
 
 def trace_id(request: AnyRequest) -> str:

@@ -118,6 +118,11 @@ def compile_pattern(text: str) -> Pattern:
     return _compile_literal(text, detail)
 
 
+def clear_patterns() -> None:
+    """Forget the compiled queries that are kept for the next time."""
+    compile_pattern.cache_clear()
+
+
 def _compile_literal(text: str, detail: str) -> Pattern:
     if not 1 <= len(text) <= MAX_LITERAL_CHARACTERS:
         raise InvalidQuery(f"query: a literal must have 1 to {MAX_LITERAL_CHARACTERS} characters, got {len(text)}")

@@ -106,6 +106,11 @@ class SemanticBackend:
             watermark = await read_watermark(connection, generation)
         return IndexStats(generation.name, documents, size, watermark)
 
+    def clear_caches(self) -> None:
+        """Forget the vectors of queries."""
+        if self._queries is not None:
+            self._queries.clear()
+
     async def close(self) -> None:
         """As `SearchBackend.close`."""
         if self._starting is not None:

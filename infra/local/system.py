@@ -108,12 +108,8 @@ class LocalSystem:
         return {"MODEL_PATH": str(model), "DATABASE_URL": database_url}
 
     def _plain_settings(self) -> dict[str, str]:
-        values = self.settings.model_dump(exclude=set(_LOCAL_ONLY))
-        return {
-            variable(name): ",".join(v) if isinstance(v, tuple) else str(v)
-            for name, v in values.items()
-            if v is not None
-        }
+        values = self.settings.model_dump(exclude=set(_LOCAL_ONLY), exclude_none=True)
+        return {variable(name): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
 
     def _indexer(self, index: str, after: frozenset[str], environment: dict[str, str]) -> Service:
         return Service(

@@ -17,6 +17,7 @@ from api.keys import KeyRing
 from api.measured import MeasuredBackend
 from api.parameters import SearchRules
 from api.publications import Publications
+from api.resources import Resources
 from api.scopes import ALL_SCOPES
 from api.search import Searcher
 from api.services import Services
@@ -25,6 +26,7 @@ from api.system import OffsetSource, SystemProbe
 from indexer.analysis import get_analyzer
 from indexer.backend import SearchBackend
 from indexer.native import compile_pattern
+from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
 from streams.settings import Settings
@@ -52,6 +54,7 @@ def make_services(
     *,
     metrics: Metrics | None = None,
     offsets: OffsetSource | None = None,
+    memory: MemoryGuard | None = None,
     bootstrap_servers: str = NOWHERE,
     **settings: Any,
 ) -> Services:
@@ -71,6 +74,7 @@ def make_services(
         backends=guarded,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
         probe=SystemProbe(guarded, offsets or FakeOffsets()),
+        resources=Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by),
         metrics=measured_by,
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
     )

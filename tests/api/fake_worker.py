@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from api.app import create_app
 from api.server import make_gate, stopping_with_parent
 from api.services import Services
 from indexer.backend import Answer, Query
+from indexer.resources import MemoryGuard, memory_limit, watched
 from streams.metrics import Metrics, shared_directory
 from streams.settings import load_settings
 from tests.api.application import make_services
@@ -24,12 +26,31 @@ SLOW_SEARCH_FILE = "SLOW_SEARCH_FILE"
 
 SLOW_SECONDS = 1.0
 
+HOARD_QUERY = "hoard"
+CACHE_QUERY = "cache"
+HOARD_BYTES = 200 * 2**20
+
 
 class PacedBackend(FakeBackend):
-    """Takes its time for one query."""
+    """Takes its time for one query, and memory for others: for good, or in a cache that may be emptied."""
+
+    hoard: bytearray | None = None
+    cache: bytearray | None = None
+
+    def release(self) -> None:
+        """Let go of what was taken for good."""
+        self.hoard = None
+
+    def empty_cache(self) -> None:
+        """Let go of what may be lost."""
+        self.cache = None
 
     async def search(self, query: Query) -> Answer:
-        """Slow if the query says so."""
+        """Slow or large if the query says so."""
+        if query.text == HOARD_QUERY:
+            self.hoard = _written(HOARD_BYTES)
+        if query.text == CACHE_QUERY:
+            self.cache = _written(HOARD_BYTES)
         if query.text == SLOW_QUERY:
             Path(os.environ[SLOW_SEARCH_FILE]).touch()
             await asyncio.sleep(SLOW_SECONDS)
@@ -46,7 +67,17 @@ def worker_app() -> ASGIApp:
 async def _open(metrics: Metrics) -> AsyncIterator[Services]:
     ranking = [(f"document-{rank:03d}", float(-rank)) for rank in range(200)]
     backends = {name: PacedBackend(*ranking) for name in ("bm25", "tantivy", "native", "semantic")}
-    services = make_services(backends, metrics=metrics)
-    async with stopping_with_parent():
+    settings = load_settings()
+    memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
+    for backend in backends.values():
+        memory.add_cache(backend.empty_cache)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, backends["bm25"].release)
+    services = make_services(backends, metrics=metrics, memory=memory)
+    async with stopping_with_parent(), watched(memory):
         yield services
     await services.probe.close()
+
+
+def _written(size: int) -> bytearray:
+    """Memory that is really there: what was never written takes none."""
+    return bytearray(b"x") * size

@@ -2,7 +2,10 @@
 
 import pytest
 
-from indexer.registry import LOCAL_ENGINES
+from indexer.native import compile_pattern
+from indexer.registry import LOCAL_ENGINES, open_backend
+from indexer.resources import MemoryGuard, MemoryLimit
+from streams.metrics import Metrics
 from streams.settings import Settings
 
 
@@ -32,3 +35,14 @@ def test_each_engine_makes_generations_of_its_own_name() -> None:
     assert {name: engine.settings(Settings()).index for name, engine in LOCAL_ENGINES.items()} == {
         name: name for name in LOCAL_ENGINES
     }
+
+
+async def test_compiled_patterns_are_given_up_when_memory_is_short() -> None:
+    """Whoever opens the index for searching has its cache emptied by the guard."""
+    memory = MemoryGuard(MemoryLimit(100, "test", lambda: 75))
+    backend = open_backend("native", Settings(), Metrics(), memory)
+    kept = compile_pattern("needle")
+    assert compile_pattern("needle") is kept
+    await memory.relieve()
+    assert compile_pattern("needle") is not kept
+    await backend.close()

@@ -13,6 +13,7 @@ from indexer.backend import IndexStats, SearchBackend
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable
 from indexer.registry import open_backend
+from indexer.resources import MemoryGuard, memory_limit
 from streams.document import Document, DocumentId
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
@@ -62,7 +63,7 @@ def environment(settings: Settings) -> dict[str, str]:
 @pytest.fixture
 async def backend(request: pytest.FixtureRequest, settings: Settings) -> AsyncIterator[SearchBackend]:
     """The index under test, as the API reads it."""
-    opened = open_backend(request.param, settings, Metrics())
+    opened = open_backend(request.param, settings, Metrics(), MemoryGuard(memory_limit(None)))
     yield opened
     await opened.close()
 

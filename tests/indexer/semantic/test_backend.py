@@ -8,11 +8,14 @@ from indexer.backend import Query
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.registry import SEMANTIC, open_backend
+from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic import SemanticBackend, SemanticWriter, nearest
 from infra.postgres.server import PostgresServer
 from infra.supervisor.ports import free_port
 from streams.document import DocumentId
 from streams.metrics import Metrics
+from streams.settings import Settings
 from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert
 
 
@@ -201,3 +204,21 @@ async def test_a_stopped_postgres_is_noticed_at_once_and_its_return_too(
     with server.running():
         assert await found(backend, FILES) == ["a"]
     await backend.close()
+
+
+async def test_vectors_of_queries_are_given_up_when_memory_is_short(
+    writer: SemanticWriter, database_dsn: str, model_path: Path
+) -> None:
+    """The guard empties their cache: the same query is embedded once more, and found as before."""
+    await put(writer, upsert("w", WEATHER, offset=1))
+    metrics, memory = Metrics(), MemoryGuard(MemoryLimit(100, "test", lambda: 75))
+    settings = Settings.model_validate({"database_url": database_dsn, "model_path": model_path}, by_name=True)
+    backend = open_backend(SEMANTIC, settings, metrics, memory)
+    embedded = []
+    for _ in range(2):
+        for _ in range(2):
+            assert [hit.id for hit in (await backend.search(Query("forecast", 10, soon()))).hits] == ["w"]
+        embedded.append(metrics.registry.get_sample_value("embed_search_embedding_duration_seconds_count"))
+        await memory.relieve()
+    await backend.close()
+    assert embedded == [1, 2]

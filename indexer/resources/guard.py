@@ -1,0 +1,121 @@
+"""Keeps a process below its memory limit: gives up caches first, then refuses work until memory is free again.
+
+The kernel's way to refuse memory is to kill the process with everything that it was doing. This way a few requests
+wait and come back, and an indexer stops reading for a while.
+"""
+
+import asyncio
+import ctypes
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Final
+
+import structlog
+
+from indexer.deadline import Clock
+from indexer.errors import OutOfMemory
+from indexer.resources.memory import MemoryLimit
+from indexer.resources.pressure import Pressure, pressure_after
+
+SAMPLE_SECONDS: Final = 0.1
+FRESH_SECONDS: Final = 0.01
+"""How old a reading may be that lets a request in; many can come between two samples."""
+
+RELIEF_SECONDS: Final = 1.0
+"""How often caches are given up while memory stays short: they fill again, and to trim the heap takes time."""
+
+Cache = Callable[[], None]
+"""Empties a cache."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class MemoryGuard:
+    """Watches this process's memory.
+
+    Args:
+        limit: how much there may be.
+        clock: a monotonic clock.
+    """
+
+    def __init__(self, limit: MemoryLimit, *, clock: Clock = time.monotonic) -> None:
+        self.limit = limit
+        self.pressure = Pressure.NONE
+        self.used = 0
+        """Bytes at the last reading."""
+        self._clock = clock
+        self._caches: list[Cache] = []
+        self._read_at = float("-inf")
+        self._relieved_at = float("-inf")
+
+    def add_cache(self, empty: Cache) -> None:
+        """Have a cache emptied whenever memory is short."""
+        self._caches.append(empty)
+
+    def admit(self) -> None:
+        """Let work begin.
+
+        Raises:
+            OutOfMemory: there is too little memory left for it.
+        """
+        if self._clock() - self._read_at > FRESH_SECONDS:
+            self.sample()
+        if self.pressure is Pressure.HARD:
+            raise OutOfMemory(f"{self.used >> 20} of {self.limit.bytes >> 20} MiB of memory are in use")
+
+    def sample(self) -> Pressure:
+        """Read how much memory is in use, and judge it."""
+        self._read_at = self._clock()
+        self.used = self.limit.used()
+        before, self.pressure = self.pressure, pressure_after(self.pressure, self.used / self.limit.bytes)
+        if self.pressure is not before:
+            _log.warning("memory pressure changed", pressure=self.pressure.name.lower(), used_bytes=self.used)
+        return self.pressure
+
+    def relief_due(self) -> bool:
+        """Whether memory is short, and nothing was done about it for a while."""
+        return self.pressure is not Pressure.NONE and self._clock() - self._relieved_at >= RELIEF_SECONDS
+
+    async def relieve(self) -> None:
+        """Empty all caches, and give what the heap holds in vain back to the kernel."""
+        for empty in self._caches:
+            empty()
+        await asyncio.to_thread(trim_heap)
+        self._relieved_at = self._clock()
+        self.sample()
+
+
+@asynccontextmanager
+async def watched(guard: MemoryGuard) -> AsyncIterator[None]:
+    """Sample the memory, and make room when it is short, for as long as the block runs."""
+    watching = asyncio.create_task(_watch(guard))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+
+
+def trim_heap() -> None:
+    """Give free memory of the C heap back to the kernel, where the C library is glibc: free() alone keeps most."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+async def _watch(guard: MemoryGuard) -> None:
+    while True:
+        guard.sample()
+        if guard.relief_due():
+            await guard.relieve()
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None

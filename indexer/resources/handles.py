@@ -1,0 +1,68 @@
+"""File handles: connections, index files and pipes all take them, and a process that has none left fails anywhere.
+
+The kernel gives out the lowest free descriptor, and refuses the first one at the limit. So the number of the next
+descriptor says exactly how near the limit is, at any number of open files, and there is no count that could drift.
+"""
+
+import errno
+import os
+import resource
+from typing import Final
+
+from indexer.errors import TooManyOpenFiles
+from streams.errors import SettingsError
+from streams.settings import variable
+
+RESERVE: Final = 64
+"""Handles that are kept for work that runs: index files of a new snapshot, connections to Kafka and PostgreSQL."""
+
+
+class FileHandlePool:
+    """The file handles of this process."""
+
+    def __init__(self) -> None:
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._first_reserved = self.limit - min(RESERVE, self.limit // 4)
+
+    def admit(self) -> None:
+        """Let work begin.
+
+        Raises:
+            TooManyOpenFiles: only the reserve is left.
+        """
+        if _next_descriptor(self.limit) >= self._first_reserved:
+            raise TooManyOpenFiles(
+                f"all {self._first_reserved} of the {self.limit} file handles for new work are in use"
+            )
+
+    def admits_connection(self, descriptor: int) -> bool:
+        """Whether a connection that got this descriptor may stay, if only to be told that nothing can be done now."""
+        return descriptor < (self._first_reserved + self.limit) // 2
+
+
+def limit_open_files(setting: int | None) -> None:
+    """Set this process's own limit, and the limit of the processes that it starts.
+
+    Args:
+        setting: how many file handles; None leaves the limit as it is.
+
+    Raises:
+        SettingsError: the system allows fewer.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if setting is None:
+        return
+    if setting > hard:
+        raise SettingsError(f"{variable('open_files_limit')}: {setting} is more than the {hard} that the system allows")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (setting, hard))
+
+
+def _next_descriptor(limit: int) -> int:
+    try:
+        descriptor = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            return limit
+        raise
+    os.close(descriptor)
+    return descriptor

@@ -1,0 +1,85 @@
+"""The guard: caches go first, then work is refused, and both end."""
+
+import asyncio
+
+import pytest
+
+from indexer.errors import OutOfMemory
+from indexer.resources import MemoryGuard, MemoryLimit, Pressure, watched
+from indexer.resources.guard import FRESH_SECONDS, RELIEF_SECONDS, trim_heap
+from indexer.resources.memory import process_bytes
+
+PATIENCE = 10.0
+
+
+class Machine:
+    """A clock and a memory that a test moves; a cache that takes part of it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.used = 0
+        self.cached = 0
+        self.emptied = asyncio.Semaphore(0)
+        self.guard = MemoryGuard(MemoryLimit(100, "test", lambda: self.used + self.cached), clock=lambda: self.now)
+        self.guard.add_cache(self.empty)
+
+    def empty(self) -> None:
+        """Empty the cache."""
+        self.cached = 0
+        self.emptied.release()
+
+
+async def test_caches_are_given_up_at_the_soft_line() -> None:
+    """Work goes on meanwhile, and the pressure is gone with them."""
+    machine = Machine()
+    machine.used, machine.cached = 40, 35
+    async with watched(machine.guard):
+        await asyncio.wait_for(machine.emptied.acquire(), PATIENCE)
+        machine.guard.admit()
+    machine.now += FRESH_SECONDS * 2
+    machine.guard.admit()
+    assert machine.guard.pressure is Pressure.NONE
+
+
+def test_work_is_refused_at_the_hard_line_until_memory_has_fallen() -> None:
+    """With what is in use, and what there may be."""
+    machine = Machine()
+    for used, refused in ((84, False), (85, True), (81, True), (79, False), (84, False)):
+        machine.used = used
+        machine.now += FRESH_SECONDS * 2
+        if refused:
+            with pytest.raises(OutOfMemory):
+                machine.guard.admit()
+        else:
+            machine.guard.admit()
+
+
+async def test_caches_are_not_emptied_at_every_sample() -> None:
+    """They fill while memory is short, and to trim the heap takes time: once a second is enough."""
+    machine = Machine()
+    machine.used = 75
+    machine.guard.sample()
+    assert machine.guard.relief_due()
+    await machine.guard.relieve()
+    assert not machine.guard.relief_due()
+    machine.now += RELIEF_SECONDS
+    assert machine.guard.relief_due()
+
+
+async def test_a_watched_guard_is_watched_to_the_end_of_the_block_only() -> None:
+    """No task is left behind."""
+    before = asyncio.all_tasks()
+    async with watched(Machine().guard):
+        assert len(asyncio.all_tasks() - before) == 1
+    assert asyncio.all_tasks() == before
+
+
+def test_trimming_gives_the_heap_back() -> None:
+    """Small pieces that were freed stay with the C library until it is told."""
+    pieces = [bytes(600) for _ in range(200_000)]  # above what Python's own allocator keeps for itself
+    kept = [pieces[-1]]
+    full = process_bytes()
+    del pieces
+    trim_heap()
+    assert full - process_bytes() > 60 << 20
+    assert len(kept[0]) == 600

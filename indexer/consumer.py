@@ -19,6 +19,7 @@ from indexer.batch import Batch, BatchLimits
 from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.lineage import check_lineage, start_offsets
+from indexer.resources import MemoryGuard, Pressure
 from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
 from streams.codec import decode_change
@@ -73,6 +74,7 @@ class Indexer:
         open_writer: opens the index's writer.
         dead_letters: where bad records go.
         metrics: counters of this process.
+        memory: of this process; while it is short, nothing is read.
         clock: monotonic, in seconds.
     """
 
@@ -83,12 +85,14 @@ class Indexer:
         *,
         dead_letters: DeadLetterPublisher,
         metrics: Metrics,
+        memory: MemoryGuard,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
         self._open_writer = open_writer
         self._dead_letters = dead_letters
         self._metrics = metrics
+        self._memory = memory
         self._clock = clock
         self._failures = 0
         self._log = _log.bind(index=options.index)
@@ -150,13 +154,14 @@ class Indexer:
         batch = Batch(self._options.limits, self._clock)
         last_progress = self._clock()
         while not stop.is_set():
+            self._pause_or_resume(run)
             wait = min(IDLE_POLL_SECONDS, batch.seconds_left())
             records = await run.feed.poll(max_records=self._options.poll_records, timeout=wait)
             for record in records:
                 batch.add(record, await self._decode(record))
-            if records:
+            if records or run.paused:
                 last_progress = self._clock()
-            else:
+            if not records:
                 await run.writer.check()
             if not records and self._clock() - last_progress > STUCK_AFTER_SECONDS:
                 await _check_not_stuck(run)
@@ -166,6 +171,19 @@ class Indexer:
                 batch = Batch(self._options.limits, self._clock)
         if not batch.empty:
             await self._commit(run, batch)
+
+    def _pause_or_resume(self, run: "_Run") -> None:
+        """Read nothing while memory is short: what was read is committed, which frees it, and nothing is lost."""
+        if self._memory.pressure is Pressure.HARD:
+            run.feed.pause()  # each time: partitions that came meanwhile are not paused
+            if not run.paused:
+                self._log.warning("paused until memory is free", used_bytes=self._memory.used)
+                self._metrics.paused(self._options.index)
+            run.paused = True
+        elif run.paused:
+            run.feed.resume()
+            run.paused = False
+            self._log.info("resumed")
 
     async def _decode(self, record: Record) -> Change | None:
         position = Position(record.partition, record.offset, record.timestamp)
@@ -222,6 +240,7 @@ class _Run:
         self.writer = writer
         self.watermark = watermark
         self.probe = probe
+        self.paused = False
 
 
 async def _check_not_stuck(run: _Run) -> None:

@@ -122,6 +122,14 @@ class Feed:
             self._advance(record)
         return records
 
+    def pause(self) -> None:
+        """Give nothing more until `resume`, and let go of what was fetched; a group keeps this member."""
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Go on where `pause` stopped."""
+        self._consumer.resume(*self._consumer.assignment())
+
     async def positions(self) -> dict[int, int]:
         """Offsets that are fetched next, by partition: past gaps and transaction markers, unlike the last record's.
 

@@ -9,6 +9,7 @@ from indexer.backoff import delay_after
 from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
 from indexer.registry import SEMANTIC, writers
+from indexer.resources import MemoryGuard
 from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable
 from streams.metrics import Metrics
@@ -22,8 +23,17 @@ _SEMANTIC_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
 _log = structlog.stdlib.get_logger(__name__)
 
 
-async def run_indexer(index: str, settings: Settings, metrics: Metrics, *, stop: asyncio.Event) -> None:
+async def run_indexer(
+    index: str, settings: Settings, metrics: Metrics, *, memory: MemoryGuard, stop: asyncio.Event
+) -> None:
     """Keep an index up to date until `stop` is set.
+
+    Args:
+        index: its name.
+        settings: of this system.
+        metrics: of this process.
+        memory: of this process.
+        stop: set to end.
 
     Raises:
         GenerationUnusable: the index must be rebuilt.
@@ -39,6 +49,7 @@ async def run_indexer(index: str, settings: Settings, metrics: Metrics, *, stop:
                 open_writer,
                 dead_letters=DeadLetterPublisher(producer, settings.dead_letter_topic),
                 metrics=metrics,
+                memory=memory,
             )
             await indexer.run(stop)
     finally:

@@ -80,6 +80,7 @@ class Metric(Enum):
     INDEX_DOCUMENTS = _gauge("index_documents", "Documents in the live generation", "index")
     # Upper bound: offsets have gaps, so fewer messages than this may be left to read.
     INDEX_LAG_MESSAGES = _gauge("index_lag_messages", "Offsets between index and end of topic", "index", "partition")
+    INDEX_PAUSES = _counter("index_pauses_total", "Times an indexer stopped reading until memory was free", "index")
     # Grows while nobody publishes; alert on it together with the lag in messages.
     INDEX_LAG_SECONDS = _gauge("index_lag_seconds", "Age of the last indexed message", "index")
 
@@ -116,6 +117,7 @@ class Metrics:
         self._http_duration = self._make_histogram(Metric.HTTP_DURATION)
         self._operations = self._make_counter(Metric.INDEX_OPERATIONS)
         self._dead_letters = self._make_counter(Metric.DEAD_LETTERS)
+        self._pauses = self._make_counter(Metric.INDEX_PAUSES)
         self._refusals = self._make_counter(Metric.REFUSALS)
         self._embedding_duration = self._make_histogram(Metric.EMBEDDING_DURATION)
         self._cache_hits = self._make_counter(Metric.CACHE_HITS)
@@ -153,6 +155,10 @@ class Metrics:
             error: the stable class of the error.
         """
         self._dead_letters.labels(index, error).inc()
+
+    def paused(self, index: str) -> None:
+        """An indexer stopped reading until memory is free."""
+        self._pauses.labels(index).inc()
 
     def refused(self, shortage: Shortage) -> None:
         """A request was refused because this process has too little left."""

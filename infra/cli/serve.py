@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from api.server import run as run_api
+from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
 from streams.errors import SettingsError
 from streams.logs import configure_logs
@@ -50,6 +51,8 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics(shared_directory())
-    async with asyncio.TaskGroup() as tasks:
+    memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
+    limit_open_files(settings.open_files_limit)
+    async with watched(memory), asyncio.TaskGroup() as tasks:
         for name in names:
-            tasks.create_task(run_indexer(name, settings, metrics, stop=stop), name=name)
+            tasks.create_task(run_indexer(name, settings, metrics, memory=memory, stop=stop), name=name)

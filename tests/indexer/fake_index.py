@@ -33,6 +33,7 @@ class FakeIndex:
         self.faults: list[tuple[int, Fault]] = []
         self.refused: Callable[[Change], bool] = lambda _: False
         self.damaged = False
+        self.checks = 0
         self.writers: list[FakeWriter] = []
         self._changed = asyncio.Condition()
 
@@ -47,7 +48,7 @@ class FakeIndex:
         return [claim for number, claim in self.claims.items() if not self.writers[number].closed]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a commit after which something holds."""
+        """Wait for a commit, or for a poll that brought nothing, after which something holds."""
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(condition)
 
@@ -61,6 +62,12 @@ class FakeIndex:
         self.watermark = msgspec.structs.replace(watermark, offsets=self.watermark.offsets | watermark.offsets)
         self.commits.append(changes)
         self.claims[writer] = frozenset(watermark.offsets)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def checked(self) -> None:
+        """Count that a poll brought nothing."""
+        self.checks += 1
         async with self._changed:
             self._changed.notify_all()
 
@@ -129,6 +136,7 @@ class FakeWriter:
         """Fail once, when the index is said to be damaged."""
         assert not self._failed
         assert not self.closed
+        await self._index.checked()
         if self._index.damaged:
             self._index.damaged, self._failed = False, True
             raise WriterFailed("damaged on purpose")

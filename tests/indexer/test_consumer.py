@@ -20,6 +20,7 @@ from indexer import feed
 from indexer.batch import BatchLimits
 from indexer.consumer import Indexer, IndexerOptions
 from indexer.errors import GenerationUnusable, WriterLocked
+from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.writer import IndexWriter
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
@@ -96,6 +97,23 @@ class Letters(DeadLetterPublisher):
         await self.written.put(letter)
 
 
+class Memory:
+    """As much memory in use as a test says.
+
+    Attributes:
+        used: bytes, of 100.
+    """
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.guard = MemoryGuard(MemoryLimit(100, "test", lambda: self.used))
+
+    def use(self, used: int) -> None:
+        """Use this much from now on."""
+        self.used = used
+        self.guard.sample()
+
+
 class Bench:
     """A topic, an index, and the means to run indexers between them."""
 
@@ -106,6 +124,7 @@ class Bench:
         self.index = FakeIndex(shared=shared)
         self.producer = RecordProducer(bootstrap, client_id="test")
         self.letters = Letters(self.producer, f"{topic}.dlq")
+        self.memory = Memory()
         self.options = IndexerOptions(
             index="fake",
             bootstrap_servers=bootstrap,
@@ -124,7 +143,13 @@ class Bench:
 
     def indexer(self, open_writer: Callable[[], Any] | None = None) -> Indexer:
         """An indexer that nobody runs yet."""
-        return Indexer(self.options, open_writer or self.index.open, dead_letters=self.letters, metrics=Metrics())
+        return Indexer(
+            self.options,
+            open_writer or self.index.open,
+            dead_letters=self.letters,
+            metrics=Metrics(),
+            memory=self.memory.guard,
+        )
 
     @asynccontextmanager
     async def indexing(self) -> AsyncIterator[asyncio.Event]:
@@ -507,3 +532,20 @@ async def test_a_broker_that_comes_later_is_awaited(tmp_path: Path, artifacts: A
         await asyncio.wait_for(running, PATIENCE)
     await bench.producer.close()
     assert bench.index.documents.keys() == {"a"}
+
+
+async def test_nothing_is_read_while_memory_is_short(bench: Bench, log: Log) -> None:
+    """The partitions are paused at the hard line, nothing dies or is lost, and reading goes on when memory is free."""
+    await bench.publish([f"before{number}" for number in range(60)])
+    async with bench.indexing():
+        await bench.index_everything()
+        bench.memory.use(90)
+        await log.until("paused until memory is free")
+        await bench.publish([f"while{number}" for number in range(60)])
+        polled = bench.index.checks
+        await bench.index.until(lambda: bench.index.checks >= polled + 2)
+        assert len(bench.index.documents) == 60
+        bench.memory.use(10)
+        await bench.index_everything()
+    assert len(bench.index.documents) == 120
+    assert len(bench.index.writers) == 1

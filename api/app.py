@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from api.authorised import AuthorisedApp, Gate
 from api.observed import ObservedApp
 from api.problems import PROBLEM_MEDIA_TYPE, problem_reply
+from api.routes.breakers import list_breakers, open_breaker, reset_breaker
 from api.routes.documents import delete_document, get_document, publish, put_document
 from api.routes.health import health, livez, readyz, startupz, system
 from api.routes.metrics import metrics as metrics_route
@@ -34,6 +35,9 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     startupz,
     system,
     metrics_route,
+    list_breakers,
+    open_breaker,
+    reset_breaker,
     openapi,
     asyncapi,
     docs,

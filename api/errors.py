@@ -9,8 +9,8 @@ ApiFault
 ├── DocumentNotFound      there is no such document
 └── SearchUnavailable     no search method could answer: try again later
 
-Two more are raised where the API wraps a backend, and are the backend's own to everybody else:
-BackendFailed is BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
+More are raised where the API wraps a backend, and are the backend's own to everybody else: BackendFailed, BackendBusy
+and BreakerOpen are BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
 """
 
 from collections.abc import Mapping
@@ -97,6 +97,14 @@ class SearchUnavailable(ApiFault):
 
 class BackendFailed(BackendUnavailable):
     """A backend failed in a way that it does not know itself: a defect, or a panic in native code."""
+
+
+class BackendBusy(BackendUnavailable):
+    """A backend has as many calls under way as it may have at a time."""
+
+
+class BreakerOpen(BackendUnavailable):
+    """A backend was not called, because it failed too often of late or an operator said so."""
 
 
 class Behind(DeadlineExceeded):

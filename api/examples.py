@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from api.breaker import BreakerReport
 from api.fusion import Contribution
 from api.parameters import Fusion, SearchRequest
 from api.problems import Problem, ProblemKind
 from api.responses import (
     BackendReport,
+    BreakersResponse,
     Component,
     ComponentDetails,
     DocumentResponse,
@@ -88,7 +90,7 @@ HEALTHY: Final = HealthResponse(
         "bm25": Component(
             "healthy",
             "answers",
-            ComponentDetails("g000001", 1400, 2_097_152, {"documents": {"0": 1400}}, {"0": 0}, 12.5),
+            ComponentDetails("g000001", 1400, 2_097_152, {"documents": {"0": 1400}}, {"0": 0}, 12.5, "closed"),
         ),
         "kafka": Component(
             "healthy",
@@ -103,6 +105,18 @@ UNHEALTHY: Final = HealthResponse("unhealthy", {"bm25": Component("unhealthy", "
 ALIVE: Final = ProbeResponse("ok")
 
 NOT_READY: Final = ProbeResponse("not ready")
+
+BREAKER_OPEN: Final = BreakerReport("open", forced=True, reason="an operator opened it")
+
+BREAKER_CLOSED: Final = BreakerReport("closed")
+
+BREAKERS: Final = BreakersResponse(
+    4711,
+    {
+        "bm25": BreakerReport("closed", calls=20, failed=1),
+        "semantic": BreakerReport("open", calls=10, failed=10, retry_after_ms=840, reason="PostgreSQL took too long"),
+    },
+)
 
 SYSTEM: Final = SystemResponse(
     "0.1.0", "127.0.0.1:9092", "documents", "documents.dlq", ("bm25", "tantivy", "native", "semantic"), 1_048_576

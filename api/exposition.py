@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from api.system import SystemState
 from indexer.backend import IndexStats
-from streams.metrics import Metric, Metrics, live_processes
+from streams.metrics import Metric, Metrics, is_live, live_processes
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -48,7 +48,8 @@ class _SharedCollector(Collector):
     def collect(self) -> Iterable[Family]:
         files = [str(path) for path in sorted(self._directory.glob("*.db"))]
         readable = [path for path in files if _is_readable(path)]
-        yield from MultiProcessCollector.merge(readable)  # type: ignore[no-untyped-call] # not annotated there
+        current = [path for path in readable if _is_current(Path(path))]
+        yield from MultiProcessCollector.merge(current)  # type: ignore[no-untyped-call] # not annotated there
         yield _gauge(Metric.METRICS_BAD_FILES, [((), len(files) - len(readable))])
 
 
@@ -89,6 +90,11 @@ def _gauge(metric: Metric, samples: Iterable[tuple[tuple[str, ...], float]]) -> 
     for labels, value in samples:
         family.add_metric(labels, value)
     return family
+
+
+def _is_current(path: Path) -> bool:
+    """Whether what the file says still holds: counts do for ever, a state only as long as its process lives."""
+    return not path.name.startswith("gauge_live") or is_live(path)
 
 
 def _is_readable(path: str) -> bool:

@@ -8,14 +8,14 @@ from typing import Literal
 
 import msgspec
 
-from api.errors import Behind
+from api.errors import Behind, BreakerOpen
 from api.waiting import wait_until_reached
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
 from streams.watermark import Token
 
-OutcomeStatus = Literal["ok", "timeout", "error"]
+OutcomeStatus = Literal["ok", "timeout", "error", "open"]
 
 BEHIND = "behind"
 """The detail of a method whose index has not read as far as the client's token."""
@@ -76,7 +76,7 @@ class Fanout:
         """
         outcomes: dict[str, Outcome] = {}
         for method, backend in backends.items():
-            share = Deadline.after(deadline.remaining() / (len(backends) - len(outcomes)), self._clock)
+            share = deadline.within(deadline.remaining() / (len(backends) - len(outcomes)))
             outcomes[method] = await self._outcome(backend, partial(backend.newest, limit, share), share)
             if outcomes[method].answer is not None:
                 break
@@ -102,9 +102,19 @@ class Fanout:
 
 def _failure(error: IndexFault, took_ms: float) -> Outcome:
     return Outcome(
-        "timeout" if isinstance(error, DeadlineExceeded) else "error",
+        _status(error),
         took_ms,
         error=str(error),
         detail=BEHIND if isinstance(error, Behind) else None,
         refused=isinstance(error, InvalidQuery),
     )
+
+
+def _status(error: IndexFault) -> OutcomeStatus:
+    match error:
+        case DeadlineExceeded():
+            return "timeout"
+        case BreakerOpen():
+            return "open"
+        case _:
+            return "error"

@@ -2,7 +2,8 @@
 
 A call that does not end in time is cancelled and left behind, never waited for: cancelling a database query may need
 an answer from the very server that hangs. A panic in native code is a `BaseException`; it becomes a failure of this
-one backend.
+one backend. However slow it is, no more than `MAX_CALLS` of its calls are held at a time: threads and connections have
+bounds of their own where they are kept, and this one bounds the memory of those who wait for them.
 """
 
 import asyncio
@@ -11,15 +12,15 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from api.errors import BackendFailed
+from api.errors import BackendBusy, BackendFailed
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
-from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault
+from indexer.errors import DeadlineExceeded, IndexFault
 from streams.change import StoredDocument
 from streams.document import DocumentId
 
-MAX_STRAGGLERS: Final = 64
-"""Calls of one backend that may be left behind at a time; with more, it is not asked at all."""
+MAX_CALLS: Final = 64
+"""Calls of one backend at a time, those included that were left behind; with more, it is not asked at all."""
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class GuardedBackend:
     def __init__(self, inner: SearchBackend, name: str) -> None:
         self._inner = inner
         self._name = name
-        self._stragglers: set[asyncio.Task[Any]] = set()
+        self._calls: set[asyncio.Task[Any]] = set()
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`."""
@@ -60,10 +61,12 @@ class GuardedBackend:
         await self._inner.close()
 
     async def _guard(self, call: Coroutine[Any, Any, T], deadline: Deadline) -> T:
-        if len(self._stragglers) >= MAX_STRAGGLERS:
+        if len(self._calls) >= MAX_CALLS:
             call.close()
-            raise BackendUnavailable(f"{MAX_STRAGGLERS} earlier calls have not ended")
+            raise BackendBusy(f"{MAX_CALLS} earlier calls of {self._name} have not ended")
         task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
         try:
             await asyncio.wait({task}, timeout=deadline.remaining())
         finally:
@@ -75,11 +78,9 @@ class GuardedBackend:
 
     def _leave_behind(self, task: asyncio.Task[T]) -> None:
         task.cancel()
-        self._stragglers.add(task)
-        task.add_done_callback(self._forget)
+        task.add_done_callback(self._tell)
 
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._stragglers.discard(task)
+    def _tell(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.debug("abandoned call failed", backend=self._name, error=repr(error))
 

@@ -45,7 +45,7 @@ async def hydrate(hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend
         wanted = _next_sources(sources, page)
         if not wanted:
             break
-        share = Deadline.after(deadline.remaining() / left, deadline.clock)
+        share = deadline.within(deadline.remaining() / left)
         async with asyncio.TaskGroup() as group:
             for method, ids in wanted.items():
                 group.create_task(_fetch(backends[method], method, ids, share, page))

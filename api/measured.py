@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
-from api.errors import BackendFailed
+from api.errors import BackendFailed, BreakerOpen
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
@@ -36,6 +36,9 @@ class MeasuredBackend:
         began = self._clock()
         try:
             answer = await self._counted(self._inner.search(query))
+        except BreakerOpen:
+            self._metrics.not_searched(self._name)  # it took no time, which is not the method's merit
+            raise
         except IndexFault as exc:
             status: SearchStatus = "timeout" if isinstance(exc, DeadlineExceeded) else "error"
             self._metrics.searched(self._name, status, self._clock() - began)
@@ -75,5 +78,7 @@ def _fault_kind(error: IndexFault) -> FaultKind:
             return "invalid-query"
         case BackendFailed():
             return "internal"
+        case BreakerOpen():
+            return "open"
         case _:
             return "unavailable"

@@ -14,6 +14,7 @@ from api.operations import OPERATIONS, Body, Operation
 from api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
 from api.scopes import required_scope
 from streams.document import MAX_ID_BYTES
+from streams.settings import METHODS
 
 _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
@@ -114,6 +115,12 @@ def _parameters(operation: Operation, components: Json) -> list[Json]:
         text = "Percent-encoded UTF-8, slashes may stand as they are"
         parameters.append(
             {"name": "id", "in": "path", "required": True, "description": text, "schema": schema, "example": "a/b.txt"}
+        )
+    if operation.with_method:
+        names = {"type": "string", "enum": list(METHODS)}
+        text = "A search method that this system runs"
+        parameters.append(
+            {"name": "method", "in": "path", "required": True, "description": text, "schema": names, "example": "bm25"}
         )
     if operation.query is not None:
         properties = components[operation.query.__name__]["properties"]

@@ -6,9 +6,11 @@ from typing import Any, Final, Literal
 import msgspec
 
 from api import examples
+from api.breaker import BreakerReport
 from api.parameters import SearchParameters, SearchRequest
 from api.problems import ProblemKind
 from api.responses import (
+    BreakersResponse,
     DocumentResponse,
     HealthResponse,
     ProbeResponse,
@@ -49,6 +51,7 @@ class Operation(msgspec.Struct, frozen=True):
         requests: bodies it takes, one for each media type.
         query: type of the query string.
         with_id: the path ends in a document's id.
+        with_method: the path names a search method.
     """
 
     method: Literal["get", "post", "put", "delete"]
@@ -61,6 +64,7 @@ class Operation(msgspec.Struct, frozen=True):
     requests: tuple[Body, ...] = ()
     query: type[msgspec.Struct] | None = None
     with_id: bool = False
+    with_method: bool = False
 
     def types(self) -> Iterator[Any]:
         """The types of all its JSON."""
@@ -199,6 +203,34 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "operation",
         "Prometheus metrics, summed over all processes of the machine",
         {200: Body(None, examples.METRICS, "Prometheus' text format", TEXT)},
+    ),
+    Operation(
+        "get",
+        "/admin/breakers",
+        "listBreakers",
+        "administration",
+        "The circuit breakers of the worker that answers; /metrics tells the worst state of all workers",
+        {200: Body(BreakersResponse, examples.BREAKERS, "Every method's breaker")},
+    ),
+    Operation(
+        "post",
+        "/admin/breakers/{method}/open",
+        "openBreaker",
+        "administration",
+        "Keep a method from being called: for all workers, over restarts, until it is reset",
+        {200: Body(BreakerReport, examples.BREAKER_OPEN, "It is open")},
+        (ProblemKind.NOT_FOUND,),
+        with_method=True,
+    ),
+    Operation(
+        "post",
+        "/admin/breakers/{method}/reset",
+        "resetBreaker",
+        "administration",
+        "Let a method be called again, by all workers, and forget its failures",
+        {200: Body(BreakerReport, examples.BREAKER_CLOSED, "It is closed")},
+        (ProblemKind.NOT_FOUND,),
+        with_method=True,
     ),
     Operation(
         "get",

@@ -83,6 +83,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
         query: the text; None asks for the newest documents.
         methods: to ask, in the order in which answers list them.
         token: to wait for.
+        hurried: the client gives less time than the server would.
     """
 
     query: str | None
@@ -93,6 +94,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
     highlight: bool
     timeout_ms: int
     token: Token | None
+    hurried: bool = False
 
 
 class SearchRules(msgspec.Struct, frozen=True):
@@ -152,6 +154,7 @@ class SearchRules(msgspec.Struct, frozen=True):
             highlight=request.highlight,
             timeout_ms=request.timeout_ms or self.timeout_ms,
             token=None if request.wait_for is None else self._token(request.wait_for),
+            hurried=request.timeout_ms is not None and request.timeout_ms < self.timeout_ms,
         )
 
     def _choose(self, methods: Sequence[str] | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from api.breaker import BreakerReport, BreakerState
 from api.fusion import Contribution
 from indexer.backend import TotalRelation
 from streams.document import Document
@@ -146,6 +147,7 @@ class ComponentDetails(msgspec.Struct, frozen=True, omit_defaults=True):
         watermark: how far the index has read.
         lag: offsets left to read by partition, an upper bound, while Kafka says where the topic ends.
         lag_seconds: age of the last record indexed.
+        breaker: of an index's method, its state in the worker that answered.
         cluster: of Kafka, its id.
         topic: of documents.
         end: of the topic, the offset that the next record will get, by partition.
@@ -157,6 +159,7 @@ class ComponentDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     watermark: Offsets | None = None
     lag: dict[str, int] | None = None
     lag_seconds: float | None = None
+    breaker: BreakerState | None = None
     cluster: str | None = None
     topic: str | None = None
     end: dict[str, int] | None = None
@@ -181,6 +184,18 @@ class ProbeResponse(msgspec.Struct, frozen=True):
     """The answer to a probe."""
 
     status: Literal["ok", "not ready"]
+
+
+class BreakersResponse(msgspec.Struct, frozen=True):
+    """The circuit breakers of one worker; each worker judges by its own calls, but what is forced holds for all.
+
+    Attributes:
+        worker: process id of the worker that answered; the next answer may be another's.
+        breakers: by search method.
+    """
+
+    worker: int
+    breakers: dict[str, BreakerReport]
 
 
 class SystemResponse(msgspec.Struct, frozen=True):

@@ -50,7 +50,7 @@ class Searcher:
             SearchUnavailable: no method could answer.
         """
         began = self._clock()
-        deadline = Deadline(began + plan.timeout_ms / 1000, self._clock)
+        deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
         outcomes = await self._ask(plan, _with_time_to_fetch(deadline))
         answers = _answers(outcomes)
         order = _order(answers, plan)
@@ -80,7 +80,7 @@ class Searcher:
 
 def _with_time_to_fetch(deadline: Deadline) -> Deadline:
     reserved = min(FETCH_SHARE * deadline.remaining(), FETCH_SECONDS)
-    return Deadline(deadline.expires_at - reserved, deadline.clock)
+    return deadline.within(deadline.remaining() - reserved)
 
 
 def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Answer]:

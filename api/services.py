@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from api.guarded import GuardedBackend
-from api.measured import MeasuredBackend
+from api.breaking import MethodBreaker
+from api.methods import make_methods
 from api.parameters import SearchRules
 from api.publications import Publications
 from api.resources import Resources
@@ -44,6 +44,7 @@ class Services(msgspec.Struct, frozen=True):
         rules: what a search may ask for.
         searcher: answers searches.
         backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
+        breakers: of this worker, by method.
         publications: to Kafka.
         probe: looks at the system.
         resources: what this process has left.
@@ -57,6 +58,7 @@ class Services(msgspec.Struct, frozen=True):
     rules: SearchRules
     searcher: Searcher
     backends: Mapping[str, SearchBackend]
+    breakers: Mapping[str, MethodBreaker]
     publications: Publications
     probe: SystemProbe
     resources: Resources
@@ -89,17 +91,18 @@ async def open_services(
         raise SettingsError(f"{variable('kafka_bootstrap_servers')} is not set")
     producer = RecordProducer(servers, client_id="embed-search-api")
     offsets = OffsetProbe(servers, settings.topic)
-    guarded = {name: MeasuredBackend(GuardedBackend(backends[name], name), name, metrics) for name in settings.indexes}
+    methods = make_methods(backends, settings, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic))
-    probe = SystemProbe(guarded, offsets)
+    probe = SystemProbe(methods.probed, offsets)
     try:
         yield Services(
             settings=settings,
             bootstrap_servers=servers,
             version=version(_DISTRIBUTION),
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
-            searcher=Searcher(guarded, highlighters),
-            backends=guarded,
+            searcher=Searcher(methods.searched, highlighters),
+            backends=methods.searched,
+            breakers=methods.breakers,
             publications=publications,
             probe=probe,
             resources=resources,

@@ -16,15 +16,21 @@ class Deadline(msgspec.Struct, frozen=True):
     Attributes:
         expires_at: reading of the clock, in seconds, at which the time is up.
         clock: the monotonic clock.
+        hurried: a client chose it, and gives less time than we would: missing it is nobody's failure.
     """
 
     expires_at: float
     clock: Clock = time.monotonic
+    hurried: bool = False
 
     @classmethod
     def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
         """The deadline `seconds` from now."""
         return cls(clock() + seconds, clock)
+
+    def within(self, seconds: float) -> "Deadline":
+        """A deadline for a part of the work: `seconds` from now, and never later than this one."""
+        return Deadline(min(self.expires_at, self.clock() + seconds), self.clock, self.hurried)
 
     def remaining(self) -> float:
         """Seconds left, never negative."""

@@ -1,8 +1,9 @@
 """What the system measures about itself: every Prometheus name, defined once, and the counters of one process.
 
 The processes of one machine share the directory `PROMETHEUS_MULTIPROC_DIR`, and whichever API worker is scraped
-answers for all of them. Only what adds up over processes is written there. Gauges describe the system as it is
-(documents, lag, memory): they are read when they are asked for, and never stored.
+answers for all of them. Only what adds up over processes is written there, and the state of their breakers, of which
+the worst among the live ones is told. All other gauges describe the system as it is (documents, lag, memory): they are
+read when they are asked for, and never stored.
 """
 
 import os
@@ -13,16 +14,18 @@ from typing import Final, Literal
 
 import msgspec
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, values
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, values
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """prometheus-client's variable for the shared directory; who starts the processes sets it and empties the directory."""
 
 Kind = Literal["counter", "gauge", "histogram"]
 Operation = Literal["upsert", "delete", "commit", "rejected"]
-SearchStatus = Literal["ok", "timeout", "error"]
-FaultKind = Literal["timeout", "unavailable", "invalid-query", "internal"]
+SearchStatus = Literal["ok", "timeout", "error", "open"]
+FaultKind = Literal["timeout", "unavailable", "invalid-query", "internal", "open"]
 Shortage = Literal["memory", "open-files"]
+BREAKER_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
+"""The values of `breaker_state`."""
 
 
 class MetricDefinition(msgspec.Struct, frozen=True):
@@ -67,6 +70,11 @@ class Metric(Enum):
     # --- searches: what each search method was asked, and how it answered -------------------------------------------
     REQUESTS = _counter("requests_total", "Searches by search method and how they ended", "method", "status")
     ERRORS = _counter("errors_total", "Failed searches by search method and kind of failure", "method", "kind")
+    # A breaker belongs to one worker process: this is the worst state among the live ones.
+    BREAKER_STATE = _gauge("breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open in some worker", "method")
+    BREAKER_CHANGES = _counter(
+        "breaker_changes_total", "States that circuit breakers went into, the first one included", "method", "state"
+    )
     DURATION = _histogram("duration_seconds", "Time a search method took", "method", buckets=_REQUEST_BUCKETS)
 
     # --- HTTP: whole requests, searches and others -------------------------------------------------------------------
@@ -112,6 +120,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = self._make_counter(Metric.REQUESTS)
         self._errors = self._make_counter(Metric.ERRORS)
+        self._breaker_changes = self._make_counter(Metric.BREAKER_CHANGES)
+        breaker_state = Metric.BREAKER_STATE.value
+        self._breaker_state = Gauge(
+            breaker_state.name,
+            breaker_state.help,
+            breaker_state.labels,
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self._duration = self._make_histogram(Metric.DURATION)
         self._http_requests = self._make_counter(Metric.HTTP_REQUESTS)
         self._http_duration = self._make_histogram(Metric.HTTP_DURATION)
@@ -127,6 +144,15 @@ class Metrics:
         """A search method was asked, and answered or failed after this long."""
         self._requests.labels(method, status).inc()
         self._duration.labels(method).observe(seconds)
+
+    def not_searched(self, method: str) -> None:
+        """A search method was not asked, because its breaker is open."""
+        self._requests.labels(method, "open").inc()
+
+    def breaker(self, method: str, state: str) -> None:
+        """The breaker of a method is in this state now, in this process."""
+        self._breaker_state.labels(method).set(BREAKER_STATES[state])
+        self._breaker_changes.labels(method, state).inc()
 
     def search_failed(self, method: str, kind: FaultKind) -> None:
         """A search method failed."""
@@ -196,6 +222,11 @@ def shared_directory() -> Path | None:
 def process_identity() -> str:
     """Names this process among all that ever ran here: a pid is used again, and its old file may be torn."""
     return _identity(os.getpid())
+
+
+def is_live(path: Path) -> bool:
+    """Whether the process that writes this file runs."""
+    return _process(path.stem.rpartition("_")[2]) is not None
 
 
 def live_processes(directory: Path) -> list[psutil.Process]:

@@ -12,7 +12,8 @@ _UNAVAILABLE = 503
 @get("/health", opt=ANSWERED_ALWAYS)
 async def health(services: ServicesDependency) -> Response[HealthResponse]:
     """Whether the system can answer searches, part by part."""
-    verdict = judge(await services.probe.state(), services.settings.topic)
+    breakers = {method: breaker.report() for method, breaker in services.breakers.items()}
+    verdict = judge(await services.probe.state(), services.settings.topic, breakers)
     return Response(verdict, status_code=_UNAVAILABLE if verdict.status == "unhealthy" else 200)
 
 

@@ -11,10 +11,9 @@ from litestar.types import ASGIApp
 
 from api.app import create_app
 from api.authorised import Gate
-from api.guarded import GuardedBackend
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing
-from api.measured import MeasuredBackend
+from api.methods import make_methods
 from api.parameters import SearchRules
 from api.publications import Publications
 from api.resources import Resources
@@ -61,19 +60,18 @@ def make_services(
     """Services over these backends."""
     chosen = Settings(indexes=tuple(backends), **settings)
     measured_by = metrics or Metrics()
-    guarded = {
-        name: MeasuredBackend(GuardedBackend(inner, name), name, measured_by) for name, inner in backends.items()
-    }
+    methods = make_methods(backends, chosen, measured_by)
     producer = RecordProducer(bootstrap_servers, client_id="test")
     return Services(
         settings=chosen,
         bootstrap_servers=bootstrap_servers,
         version="0.0.0",
         rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
-        searcher=Searcher(guarded, highlighter),
-        backends=guarded,
+        searcher=Searcher(methods.searched, highlighter),
+        backends=methods.searched,
+        breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
-        probe=SystemProbe(guarded, offsets or FakeOffsets()),
+        probe=SystemProbe(methods.probed, offsets or FakeOffsets()),
         resources=Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by),
         metrics=measured_by,
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from api.errors import BackendFailed
-from api.guarded import MAX_STRAGGLERS, GuardedBackend
+from api.guarded import MAX_CALLS, GuardedBackend
 from indexer.backend import Answer, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
@@ -65,13 +65,13 @@ async def test_too_many_calls_left_behind_stop_new_ones() -> None:
     """A backend that never ends its calls is not given more of them, until it does."""
     backend = StubbornBackend()
     guarded = GuardedBackend(backend, "semantic")
-    for _ in range(MAX_STRAGGLERS):
+    for _ in range(MAX_CALLS):
         with pytest.raises(DeadlineExceeded):
             await guarded.search(_query(0))
     with pytest.raises(BackendUnavailable, match="have not ended"):
         await guarded.search(_query())
     backend.release.set()
-    await asyncio.wait(guarded._stragglers)
+    await asyncio.wait(guarded._calls)
     await asyncio.sleep(0)  # their ends are told by callbacks
     assert (await guarded.search(_query())).hits == []
 

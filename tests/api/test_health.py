@@ -34,6 +34,7 @@ async def test_healthy_when_everything_answers() -> None:
         "watermark": {"documents": {"0": 100}},
         "lag": {"0": 30},
         "lag_seconds": 0,
+        "breaker": "closed",
     }
     assert health["components"]["kafka"]["details"] == {"cluster": CLUSTER, "topic": "documents", "end": {"0": 130}}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Final, ParamSpec, TypeVar
 
 from indexer.backend import Answer, BlockingSearcher, IndexStats, Query
@@ -22,6 +22,8 @@ from streams.document import DocumentId
 from streams.watermark import Watermark
 
 SEARCH_THREADS: Final = 2
+MAX_WAITING: Final = 256
+"""Calls that may wait for a thread of one searcher, those included that nobody waits for any more."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,6 +139,8 @@ class ThreadedBackend:
     def __init__(self, searcher: LiveSearcher, *, name: str, threads: int = SEARCH_THREADS) -> None:
         self._live = searcher
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"{name}-search")
+        self._name = name
+        self._waiting: set[Event] = set()
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`."""
@@ -160,15 +164,35 @@ class ThreadedBackend:
         await asyncio.to_thread(self._live.close)
 
     async def _run(self, deadline: Deadline, call: Callable[[], T]) -> T:
+        if len(self._waiting) >= MAX_WAITING:
+            raise BackendUnavailable(f"{MAX_WAITING} calls are waiting for the threads of {self._name}")
+        unwanted = Event()
+        self._waiting.add(unwanted)
+
         def on_time() -> T:
+            self._waiting.discard(unwanted)
+            if unwanted.is_set():
+                raise DeadlineExceeded("nobody waits for it any more")
             deadline.check()  # it may have waited for a thread longer than anybody waits for the answer
             return call()
 
+        # Not cancelled when its time is up: what is cancelled stays in the executor's queue as well, but uncounted,
+        # and threads that hang would let that queue grow for ever.
+        running = asyncio.wrap_future(self._executor.submit(on_time))
+        running.add_done_callback(_forget_failure)
         try:
-            async with asyncio.timeout(deadline.remaining()):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, on_time)
-        except TimeoutError as exc:
-            raise DeadlineExceeded("the deadline passed") from exc
+            done, _ = await asyncio.wait({running}, timeout=deadline.remaining())
+        finally:
+            unwanted.set()
+        if not done:
+            raise DeadlineExceeded("the deadline passed")
+        return running.result()
+
+
+def _forget_failure(running: "asyncio.Future[T]") -> None:
+    """Nobody may be left to be told; asyncio would log that."""
+    if not running.cancelled():
+        running.exception()
 
 
 def _close_unwanted(opened: "Future[BlockingWriter]") -> None:

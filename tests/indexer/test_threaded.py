@@ -12,7 +12,7 @@ from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, WriterFailed
 from indexer.generation import Generation, GenerationSettings, create_generation, open_or_create_live, promote
-from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
+from indexer.threaded import MAX_WAITING, LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import Rejection
 from streams.change import Change, StoredDocument
 from streams.document import DocumentId
@@ -367,6 +367,33 @@ async def test_a_cancelled_search_does_not_block_the_next(live: LiveSearcher, op
     ] * 2
     searcher.gate.set()
     assert (await backend.search(query())).detail == "g000001"
+    await backend.close()
+
+
+async def test_threads_that_hang_do_not_let_the_queue_grow(
+    live: LiveSearcher, opened: Openings, tmp_path: Path
+) -> None:
+    """Calls that were given up still stand in the queue; when it is full the backend says so, until one is free."""
+    open_or_create_live(tmp_path, SETTINGS)
+    live.current()
+    searcher = opened.searchers[0]
+    searcher.gate.clear()
+    backend = ThreadedBackend(live, name="fake", threads=1)
+    hanging = asyncio.create_task(backend.search(query()))
+    await until(searcher.entered)
+    searcher.entered.clear()
+    queued = [asyncio.create_task(backend.search(query())) for _ in range(MAX_WAITING)]
+    await asyncio.sleep(0)
+    for task in queued:
+        task.cancel()
+    await asyncio.wait(queued)
+    with pytest.raises(BackendUnavailable, match="waiting for the threads of fake"):
+        await backend.search(query())
+    searcher.gate.set()
+    await hanging
+    await asyncio.wrap_future(backend._executor.submit(lambda: None))  # behind all of them
+    assert not searcher.entered.is_set(), "what nobody waits for is not done"
+    assert (await backend.search(query())).total == 7
     await backend.close()
 
 

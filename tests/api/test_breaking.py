@@ -9,12 +9,16 @@ import pytest
 
 from api.breaking import MethodBreaker
 from api.guarded import MAX_CALLS
+from indexer.backend import SearchBackend
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.generation import open_or_create_live
+from indexer.threaded import LiveSearcher, ThreadedBackend
 from streams.metrics import Metrics
 from streams.settings import METHODS
 from tests.api.application import Json, make_services, running
 from tests.api.fakes import FakeBackend, NativePanic
 from tests.api.test_metrics import directory, parse  # noqa: F401 - a fixture is used by its name
+from tests.indexer.test_threaded import SETTINGS, Openings
 from tests.system.waiting import until
 
 ENOUGH = 10
@@ -70,6 +74,31 @@ async def test_what_hangs_is_not_called_any_more() -> None:
         await _search(client, ENOUGH)
         assert (await _search(client))["backends"]["native"]["status"] == "open"
     assert backends["native"].begun["search"] == ENOUGH
+
+
+@pytest.mark.parametrize("panics", [True, False])
+async def test_an_engine_in_threads_that_panics_or_hangs_is_not_called_any_more(
+    tmp_path: Path, *, panics: bool
+) -> None:
+    """A panic that a thread hands over opens the breaker, and so do threads that never come back."""
+    open_or_create_live(tmp_path, SETTINGS)
+    openings = Openings()
+    live = LiveSearcher(tmp_path, "fake", openings)
+    live.current()
+    searcher = openings.searchers[0]
+    if panics:
+        searcher.failure = NativePanic("panic in native code")
+    else:
+        searcher.gate.clear()
+    engine = ThreadedBackend(live, name="fake")
+    backends: dict[str, SearchBackend] = {"bm25": FakeBackend(("a", 1.0)), "native": engine}
+    async with running(make_services(backends, timeout_ms=100)) as client:
+        await _search(client, ENOUGH)
+        answer = await _search(client)
+    searcher.gate.set()
+    await engine.close()
+    assert answer["backends"]["native"]["status"] == "open"
+    assert (answer["partial"], answer["backends"]["bm25"]["status"]) == (True, "ok")
 
 
 async def test_a_bad_query_is_not_the_backends_failure() -> None:

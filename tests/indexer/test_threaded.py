@@ -72,6 +72,7 @@ class FakeSearcher:
         self.gate = Event()
         self.gate.set()
         self.entered = Event()
+        self.failure: BaseException | None = None
         self.searching = 0
         self.closed_while_searching = False
         self.closed = False
@@ -82,6 +83,8 @@ class FakeSearcher:
         self.entered.set()
         assert self.gate.wait(PATIENCE)
         self.searching -= 1
+        if self.failure:
+            raise self.failure
         return Answer((), query.limit, Watermark(), detail=self.generation)
 
     def newest(self, limit: int, deadline: Deadline) -> Answer:

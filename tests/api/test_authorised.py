@@ -23,6 +23,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 ROUTE_SCOPES = {
     ("DELETE", "/documents/{document_id:path}"): "write",
+    ("GET", "/admin/breakers"): "admin",
     ("GET", "/asyncapi.json"): "write",
     ("GET", "/docs"): "read",
     ("GET", "/documents/{document_id:path}"): "read",
@@ -34,6 +35,8 @@ ROUTE_SCOPES = {
     ("GET", "/search"): "read",
     ("GET", "/startupz"): None,
     ("GET", "/system"): "write",
+    ("POST", "/admin/breakers/{method:str}/open"): "admin",
+    ("POST", "/admin/breakers/{method:str}/reset"): "admin",
     ("POST", "/documents"): "write",
     ("POST", "/search"): "read",
     ("PUT", "/documents/{document_id:path}"): "write",
@@ -89,7 +92,7 @@ async def test_without_a_key_only_probes_answer() -> None:
     """Nothing else is told to whoever may do nothing, not even which addresses there are."""
     gate = Gate(_ring(None), frozenset())
     async with running(make_services({"bm25": FakeBackend()}), gate) as client:
-        for method, path in [*ROUTE_SCOPES, ("GET", "/nowhere"), ("GET", "/admin/breakers"), ("PATCH", "/search")]:
+        for method, path in [*ROUTE_SCOPES, ("GET", "/nowhere"), ("PATCH", "/search")]:
             answer = await client.request(method, path)
             if path in OPEN_PATHS:
                 assert answer.status_code == 200

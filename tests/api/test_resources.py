@@ -113,7 +113,7 @@ def test_a_search_is_refused_while_only_reserved_handles_are_left(narrow: Server
     """Sooner than connections are, so that a client is told what is wrong."""
     assert _searches(narrow)
     with ExitStack() as idle:
-        for _ in range(180):
+        for _ in range(195):
             idle.enter_context(narrow.connect())
         refused = narrow.client.get("/search?q=x")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")

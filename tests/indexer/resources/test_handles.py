@@ -3,12 +3,15 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from indexer.errors import TooManyOpenFiles
 from indexer.resources import FileHandlePool, limit_open_files
+from indexer.resources.handles import _open_handles
 from streams.errors import SettingsError
 
 LIMITED = """
@@ -42,6 +45,23 @@ pool.admit()
 print("admitted again")
 """
 
+GAP = """
+import os
+from indexer.errors import TooManyOpenFiles
+from indexer.resources import FileHandlePool, limit_open_files
+
+limit_open_files(200)
+pool = FileHandlePool()
+for descriptor in range(30, 190):
+    os.dup2(0, descriptor)
+try:
+    pool.admit()
+except TooManyOpenFiles:
+    print("refused")
+os.closerange(30, 100)
+pool.admit()
+"""
+
 
 def test_work_is_refused_before_the_last_handle_is_gone() -> None:
     """A process at its limit keeps a reserve, refuses without any handle left, and admits once they are free."""
@@ -51,6 +71,20 @@ def test_work_is_refused_before_the_last_handle_is_gone() -> None:
         "refused with none left",
         "admitted again",
     ]
+
+
+def test_a_gap_among_the_descriptors_hides_nothing() -> None:
+    """A connection that closed leaves a low descriptor free, while more handles are open than may be."""
+    done = subprocess.run([sys.executable, "-c", GAP], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+
+@pytest.mark.parametrize("sized", ["by size", "by listing"])
+def test_handles_are_counted_alike_however_the_kernel_tells_them(sized: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older kernel gives the folder no size; psutil's own look at the folder takes one handle more."""
+    if sized == "by listing":
+        monkeypatch.setattr(Path, "stat", lambda _: SimpleNamespace(st_size=0))
+    assert _open_handles(1_000_000) == psutil.Process().num_fds() - 1
 
 
 def test_admission_leaks_nothing() -> None:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from indexer.resources import MemoryGuard, MemoryLimit
+from indexer.resources.handles import RESERVE
 from tests.api.application import make_services, running
 from tests.api.fake_worker import CACHE_QUERY, HOARD_QUERY
 from tests.api.fakes import FakeBackend
@@ -17,6 +18,7 @@ from tests.api.test_server import Server, serving, wait_until
 
 LIMIT_BYTES = 360 * 2**20
 OPEN_FILES = 256
+ADMITTED = OPEN_FILES - RESERVE
 
 
 @pytest.fixture
@@ -111,10 +113,12 @@ def test_connections_beyond_the_handles_are_told_so(narrow: Server) -> None:
 
 def test_a_search_is_refused_while_only_reserved_handles_are_left(narrow: Server) -> None:
     """Sooner than connections are, so that a client is told what is wrong."""
+    process = psutil.Process(narrow.process.pid)
     assert _searches(narrow)
     with ExitStack() as idle:
         for _ in range(195):
             idle.enter_context(narrow.connect())
+        wait_until(lambda: process.num_fds() >= ADMITTED)  # the kernel connects sooner than the server accepts
         refused = narrow.client.get("/search?q=x")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert refused.json()["type"] == "urn:embed-search:problem:too-many-open-files"

@@ -7,6 +7,7 @@ ApiFault
 ├── Unauthenticated       send a key that holds
 ├── Forbidden             send a key that may do this
 ├── DocumentNotFound      there is no such document
+├── Overloaded            try again later: too many requests run
 └── SearchUnavailable     no search method could answer: try again later
 
 More are raised where the API wraps a backend, and are the backend's own to everybody else: BackendFailed, BackendBusy
@@ -81,6 +82,10 @@ class DocumentNotFound(ApiFault):
     def __init__(self, document_id: str, unasked: Mapping[str, str]) -> None:
         super().__init__(f"there is no document {document_id!r}")
         self.unasked = dict(unasked)
+
+
+class Overloaded(ApiFault):
+    """As many requests run, and wait for their turn, as there may."""
 
 
 class SearchUnavailable(ApiFault):

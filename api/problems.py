@@ -16,6 +16,7 @@ from api.errors import (
     DocumentNotFound,
     Forbidden,
     InvalidRequest,
+    Overloaded,
     RequestTooLarge,
     SearchUnavailable,
     Unauthenticated,
@@ -136,6 +137,7 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     BackendUnavailable: ProblemKind.SEARCH_UNAVAILABLE,
     DeadlineExceeded: ProblemKind.SEARCH_UNAVAILABLE,
     StreamUnavailable: ProblemKind.STREAM_UNAVAILABLE,
+    Overloaded: ProblemKind.OVERLOADED,
     OutOfMemory: ProblemKind.OUT_OF_MEMORY,
     TooManyOpenFiles: ProblemKind.TOO_MANY_OPEN_FILES,
 }

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from api.admission import QUEUE_SHARE, Admission
 from api.errors import SearchUnavailable
 from api.fanout import Fanout, Outcome
 from api.fusion import FusedHit, FusionRule, depth_for, fuse
@@ -32,13 +33,20 @@ class Searcher:
     Args:
         backends: by method, in the order in which answers list them; each raises nothing but `IndexFault`.
         highlighters: for the snippets.
+        admission: of this worker.
         clock: a monotonic clock.
     """
 
     def __init__(
-        self, backends: Mapping[str, SearchBackend], highlighters: Highlighters, *, clock: Clock = time.monotonic
+        self,
+        backends: Mapping[str, SearchBackend],
+        highlighters: Highlighters,
+        admission: Admission,
+        *,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._backends = backends
+        self._admission = admission
         self._highlighters = highlighters
         self._clock = clock
 
@@ -48,9 +56,15 @@ class Searcher:
         Raises:
             InvalidQuery: every method that was asked refuses the query.
             SearchUnavailable: no method could answer.
+            Overloaded: too many searches run.
         """
         began = self._clock()
         deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
+        admission = self._admission.searches if plan.token is None else self._admission.waiters
+        async with admission.turn(QUEUE_SHARE * deadline.remaining()):
+            return await self._answer(plan, trace_id, began, deadline)
+
+    async def _answer(self, plan: SearchPlan, trace_id: str, began: float, deadline: Deadline) -> SearchResponse:
         outcomes = await self._ask(plan, _with_time_to_fetch(deadline))
         answers = _answers(outcomes)
         order = _order(answers, plan)

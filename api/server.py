@@ -37,9 +37,6 @@ from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, shared_directory
 from streams.settings import Settings, load_settings, variable
 
 BACKLOG: Final = 2_048
-MAX_CONCURRENCY: Final = 200
-"""Connections and requests of one worker; beyond, it answers 503 at once."""
-
 KEEP_ALIVE_SECONDS: Final = 5
 GRACE_SECONDS: Final = 8
 """For requests that run when the server is told to stop."""
@@ -71,7 +68,6 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         http=TimedProtocol,
         ws="none",
         lifespan="on",
-        limit_concurrency=MAX_CONCURRENCY,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from api.admission import Admission, make_admission
 from api.breaking import MethodBreaker
 from api.methods import make_methods
 from api.parameters import SearchRules
@@ -46,6 +47,7 @@ class Services(msgspec.Struct, frozen=True):
         backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
         breakers: of this worker, by method.
         publications: to Kafka.
+        admission: of this worker.
         probe: looks at the system.
         resources: what this process has left.
         metrics: of this process.
@@ -60,6 +62,7 @@ class Services(msgspec.Struct, frozen=True):
     backends: Mapping[str, SearchBackend]
     breakers: Mapping[str, MethodBreaker]
     publications: Publications
+    admission: Admission
     probe: SystemProbe
     resources: Resources
     metrics: Metrics
@@ -92,6 +95,7 @@ async def open_services(
     producer = RecordProducer(servers, client_id="embed-search-api")
     offsets = OffsetProbe(servers, settings.topic)
     methods = make_methods(backends, settings, metrics)
+    admission = make_admission(settings.max_searches, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic))
     probe = SystemProbe(methods.probed, offsets)
     try:
@@ -100,10 +104,11 @@ async def open_services(
             bootstrap_servers=servers,
             version=version(_DISTRIBUTION),
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
-            searcher=Searcher(methods.searched, highlighters),
+            searcher=Searcher(methods.searched, highlighters, admission),
             backends=methods.searched,
             breakers=methods.breakers,
             publications=publications,
+            admission=admission,
             probe=probe,
             resources=resources,
             metrics=metrics,

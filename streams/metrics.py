@@ -23,7 +23,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 Operation = Literal["upsert", "delete", "commit", "rejected"]
 SearchStatus = Literal["ok", "timeout", "error", "open"]
 FaultKind = Literal["timeout", "unavailable", "invalid-query", "internal", "open"]
-Shortage = Literal["memory", "open-files"]
+Shortage = Literal["memory", "open-files", "concurrency"]
 BREAKER_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 """The values of `breaker_state`."""
 
@@ -100,7 +100,9 @@ class Metric(Enum):
     # --- processes: all that share the metrics directory, together ---------------------------------------------------
     MEMORY_RSS = _gauge("memory_rss_bytes", "Resident memory, mapped index files included")
     OPEN_FILES = _gauge("open_files", "Open file descriptors")
-    REFUSALS = _counter("refusals_total", "Requests refused because a process had too little left", "shortage")
+    REFUSALS = _counter(
+        "refusals_total", "Requests refused because a process had too much to do, or too little left", "shortage"
+    )
     # Files left half written by a process that died; what they counted is missing from the sums.
     METRICS_BAD_FILES = _gauge("metrics_bad_files", "Unreadable files in the metrics directory")
 
@@ -187,7 +189,7 @@ class Metrics:
         self._pauses.labels(index).inc()
 
     def refused(self, shortage: Shortage) -> None:
-        """A request was refused because this process has too little left."""
+        """A request was refused because this process has too much to do, or too little left."""
         self._refusals.labels(shortage).inc()
 
     def embedded(self, seconds: float) -> None:

@@ -131,6 +131,13 @@ class Settings(BaseSettings):
         default=1_000, ge=1, le=60_000, description="An indexer commits when its oldest uncommitted change is this old."
     )
     timeout_ms: int = Field(default=1_000, ge=1, le=60_000, description="Deadline of a search that names none.")
+    max_searches: int = Field(
+        default=32,
+        ge=1,
+        le=1_024,
+        description="Searches that an API worker runs at a time; eight times as many wait for their turn, and what is"
+        " beyond gets 503 `overloaded`.",
+    )
     embedding_threads: int = Field(
         default_factory=lambda: max(1, min(4, os.cpu_count() or 1)), ge=1, le=64, description="Threads of an embedder."
     )

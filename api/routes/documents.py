@@ -5,6 +5,7 @@ from urllib.parse import unquote_to_bytes
 
 from litestar import delete, get, post, put
 
+from api.admission import PUBLICATION_PATIENCE_SECONDS, QUEUE_SHARE
 from api.body import LONE_SURROGATE, LineReader, lone_surrogate_field, read_body
 from api.errors import InvalidRequest, UnsupportedMediaType
 from api.ingest import Ingest, line_limit
@@ -26,10 +27,12 @@ _PREFIX: Final = b"/documents/"
 @post("/documents", status_code=202)
 async def publish(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish one document, or a stream of them."""
-    if _require_media_type(request, JSON_TYPES | NDJSON_TYPES) in NDJSON_TYPES:
-        return await _publish_lines(request, services)
-    document = await _read_document(request, services, default_id=None)
-    return _published(request, await services.publications.put(document))
+    media_type = _require_media_type(request, JSON_TYPES | NDJSON_TYPES)
+    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+        if media_type in NDJSON_TYPES:
+            return await _publish_lines(request, services)
+        document = await _read_document(request, services, default_id=None)
+        return _published(request, await services.publications.put(document))
 
 
 @put("/documents/{document_id:path}", status_code=202)
@@ -37,23 +40,28 @@ async def put_document(request: AnyRequest, services: ServicesDependency) -> Pub
     """Publish a version of the document with this id."""
     document_id = _document_id(request)
     _require_media_type(request, JSON_TYPES)
-    document = await _read_document(request, services, default_id=document_id)
-    if document.id != document_id:
-        raise InvalidRequest("id", "must equal the id in the address, or be left out")
-    return _published(request, await services.publications.put(document))
+    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+        document = await _read_document(request, services, default_id=document_id)
+        if document.id != document_id:
+            raise InvalidRequest("id", "must equal the id in the address, or be left out")
+        return _published(request, await services.publications.put(document))
 
 
 @delete("/documents/{document_id:path}", status_code=202)
 async def delete_document(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish a tombstone for this id."""
-    return _published(request, await services.publications.delete(_document_id(request)))
+    document_id = _document_id(request)
+    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+        return _published(request, await services.publications.delete(document_id))
 
 
 @get("/documents/{document_id:path}")
 async def get_document(request: AnyRequest, services: ServicesDependency) -> DocumentResponse:
     """The stored document, and where it is indexed."""
     deadline = Deadline.after(services.settings.timeout_ms / 1000)
-    found = await look_up(_document_id(request), services.backends, deadline)
+    document_id = _document_id(request)
+    async with services.admission.searches.turn(QUEUE_SHARE * deadline.remaining()):
+        found = await look_up(document_id, services.backends, deadline)
     return DocumentResponse(found.document, found.indexes, trace_id(request))
 
 

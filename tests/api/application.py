@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from litestar.types import ASGIApp
 
+from api.admission import make_admission
 from api.app import create_app
 from api.authorised import Gate
 from api.highlighting import QueryHighlighter
@@ -61,16 +62,18 @@ def make_services(
     chosen = Settings(indexes=tuple(backends), **settings)
     measured_by = metrics or Metrics()
     methods = make_methods(backends, chosen, measured_by)
+    admission = make_admission(chosen.max_searches, measured_by)
     producer = RecordProducer(bootstrap_servers, client_id="test")
     return Services(
         settings=chosen,
         bootstrap_servers=bootstrap_servers,
         version="0.0.0",
         rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
-        searcher=Searcher(methods.searched, highlighter),
+        searcher=Searcher(methods.searched, highlighter, admission),
         backends=methods.searched,
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
+        admission=admission,
         probe=SystemProbe(methods.probed, offsets or FakeOffsets()),
         resources=Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by),
         metrics=measured_by,

@@ -26,16 +26,24 @@ SLOW_SEARCH_FILE = "SLOW_SEARCH_FILE"
 
 SLOW_SECONDS = 1.0
 
+PACED_QUERY = "paced"
+PACED_SECONDS = 0.04
+PACED_AT_A_TIME = 2
+
 HOARD_QUERY = "hoard"
 CACHE_QUERY = "cache"
 HOARD_BYTES = 200 * 2**20
 
 
 class PacedBackend(FakeBackend):
-    """Takes its time for one query, and memory for others: for good, or in a cache that may be emptied."""
+    """Takes its time for some queries, and memory for others: for good, or in a cache that may be emptied."""
 
     hoard: bytearray | None = None
     cache: bytearray | None = None
+
+    def __init__(self, *hits: tuple[str, float]) -> None:
+        super().__init__(*hits)
+        self._machine = asyncio.Semaphore(PACED_AT_A_TIME)
 
     def release(self) -> None:
         """Let go of what was taken for good."""
@@ -51,6 +59,9 @@ class PacedBackend(FakeBackend):
             self.hoard = _written(HOARD_BYTES)
         if query.text == CACHE_QUERY:
             self.cache = _written(HOARD_BYTES)
+        if query.text == PACED_QUERY:
+            async with self._machine:
+                await asyncio.sleep(PACED_SECONDS)
         if query.text == SLOW_QUERY:
             Path(os.environ[SLOW_SEARCH_FILE]).touch()
             await asyncio.sleep(SLOW_SECONDS)

@@ -114,7 +114,7 @@ async def test_a_full_bulkhead_is_named_and_costs_nobody_else_anything() -> None
     """A method that holds all the calls it may is left out at once; the others answer, and its breaker stays closed."""
     backends = _backends()
     backends["native"].hang = frozenset({"search"})
-    async with running(make_services(backends, timeout_ms=60_000)) as client:
+    async with running(make_services(backends, timeout_ms=60_000, max_searches=2 * MAX_CALLS)) as client:
         waiting = [asyncio.create_task(_search(client)) for _ in range(MAX_CALLS)]
         await backends["native"].asked("search", MAX_CALLS)
         answer = await _search(client, 3 * ENOUGH)

@@ -1,0 +1,126 @@
+"""How many requests run at a time: a few, a short queue before them, and a refusal at once for what is beyond.
+
+More searches at a time than there are processors for do not make more answers, but later ones, until all of them come
+too late. So with too many, some are refused within milliseconds, and the rest are answered as if these were not there.
+Whether a request would wait too long is known before it waits: those before it, times what one takes, by those that
+run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import msgspec
+
+from api.errors import Overloaded
+from indexer.deadline import Clock
+from streams.metrics import Metrics
+
+MAX_WAITERS: Final = 256
+"""Searches that wait for a token at a time: they take some memory, but no processor until they go on."""
+
+MAX_PUBLICATIONS: Final = 64
+"""Requests at a time that publish documents; their bodies may come for as long as their clients keep the pace."""
+
+QUEUE_SHARE: Final = 0.3
+"""Of a search's time, that it may wait for its turn: with less than the rest it would hardly be answered."""
+
+PUBLICATION_PATIENCE_SECONDS: Final = 2.0
+
+_QUEUED_FOR_EACH: Final = 8
+"""Places in the queue for each search that may run; it is shorter where searches take long."""
+
+_WEIGHT_OF_LAST: Final = 0.1
+"""Of the last request in the moving average of what one takes."""
+
+
+class Bulkhead:
+    """Lets so many of one kind of request run at a time.
+
+    Args:
+        what: the requests, for the refusal.
+        running: how many at a time.
+        queued: how many may wait for their turn.
+        metrics: count what is refused.
+        clock: a monotonic clock.
+    """
+
+    def __init__(
+        self, what: str, running: int, queued: int, metrics: Metrics, *, clock: Clock = time.monotonic
+    ) -> None:
+        self._what = what
+        self._running = running
+        self._queued = queued
+        self._metrics = metrics
+        self._clock = clock
+        self._usual_seconds = 0.0
+        self._turns = asyncio.Semaphore(running)
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self, patience: float) -> AsyncIterator[None]:
+        """Run the block when it is its turn.
+
+        Args:
+            patience: seconds to wait for it at most.
+
+        Raises:
+            Overloaded: too many are before it, or have been for too long.
+        """
+        if self._turns.locked():
+            await self._wait(patience)
+        else:
+            await self._turns.acquire()
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._usual_seconds += _WEIGHT_OF_LAST * (self._clock() - began - self._usual_seconds)
+            self._turns.release()
+
+    async def _wait(self, patience: float) -> None:
+        expected = (self._waiting + 1) * self._usual_seconds / self._running
+        if self._waiting >= self._queued or expected > patience:
+            raise self._overloaded()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(patience):
+                await self._turns.acquire()
+        except TimeoutError as exc:
+            raise self._overloaded() from exc
+        finally:
+            self._waiting -= 1
+
+    def _overloaded(self) -> Overloaded:
+        self._metrics.refused("concurrency")
+        return Overloaded(f"{self._running} {self._what} run, and {self._waiting} wait for their turn")
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """The bulkheads of one worker: none of these kinds of request can take the turns of another.
+
+    Attributes:
+        searches: and look-ups of documents.
+        waiters: searches with a token to wait for, until the indexes have read that far.
+        publications: of documents.
+    """
+
+    searches: Bulkhead
+    waiters: Bulkhead
+    publications: Bulkhead
+
+
+def make_admission(max_searches: int, metrics: Metrics) -> Admission:
+    """The bulkheads of a worker.
+
+    Args:
+        max_searches: that run at a time.
+        metrics: of this process.
+    """
+    return Admission(
+        Bulkhead("searches", max_searches, _QUEUED_FOR_EACH * max_searches, metrics),
+        Bulkhead("searches that wait for a token", MAX_WAITERS, 0, metrics),
+        Bulkhead("publications", MAX_PUBLICATIONS, MAX_PUBLICATIONS, metrics),
+    )

@@ -1,24 +1,42 @@
-"""The layer that lets requests in: around the framework, so that no route, and no error of it, is outside.
+"""The layer that lets requests in, and no more of them than their client may make.
+
+It lies around the framework, so that no route, and no error of it, is outside.
 
 A key comes as `Authorization: Bearer prefix.secret` (RFC 6750) and in no other way: addresses end up in logs.
 """
 
 from typing import Final
 
+import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from litestar.types import Scope as AsgiScope
 
+from api.clients import client_of
 from api.errors import Forbidden, Unauthenticated
-from api.keys import KeyRing
+from api.keys import ApiKey, KeyRing
+from api.rates import Allowance, Limits, RateLimiter
 from api.scopes import Scope, required_scope
 
 CALLER: Final = "caller"
 """Where a request's state holds the prefix of the key it came with, or `anonymous`."""
 
 ANONYMOUS: Final = "anonymous"
+NO_LIMITS: Final = Limits()
 
 _SCHEME: Final = "bearer"
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A request that was let in.
+
+    Attributes:
+        caller: the prefix of its key, or `ANONYMOUS`.
+        allowance: what its client has left; None for as much as it likes.
+    """
+
+    caller: str
+    allowance: Allowance | None = None
 
 
 class Gate:
@@ -27,35 +45,51 @@ class Gate:
     Args:
         keys: those that hold.
         anonymous: what needs no key.
+        limits: how often who may ask.
+        limiter: counts it.
     """
 
-    def __init__(self, keys: KeyRing, anonymous: frozenset[Scope]) -> None:
+    def __init__(
+        self, keys: KeyRing, anonymous: frozenset[Scope], limits: Limits = NO_LIMITS, limiter: RateLimiter | None = None
+    ) -> None:
         self._keys = keys
         self._anonymous = anonymous
+        self._limits = limits
+        self._limiter = limiter or RateLimiter(None)
 
-    def admit(self, scope: HTTPScope) -> str:
+    def admit(self, scope: HTTPScope) -> Admitted:
         """Let a request in, and say who it is from.
 
-        A key that is wrong is refused even where none is needed: its owner believes that it works.
+        A key that is wrong is refused even where none is needed: its owner believes that it works. Whoever tries keys
+        out is an address like any other, and as limited.
 
         Raises:
+            TooManyRequests: its client has made too many.
             Unauthenticated: it has no key and needs one, or the key is wrong.
             Forbidden: its key is good, but not for this.
         """
         needed = required_scope(scope["method"], scope["path"])
-        presented = [value for name, value in scope["headers"] if name == b"authorization"]
         if needed is None:
-            return ANONYMOUS
-        if not presented:
-            if needed not in self._anonymous:
-                raise Unauthenticated("send a key: Authorization: Bearer ...", presented=False)
-            return ANONYMOUS
-        key = self._keys.find(_bearer(presented))
-        if key is None:
+            return Admitted(ANONYMOUS)
+        presented = [value for name, value in scope["headers"] if name == b"authorization"]
+        key = self._keys.find(_bearer(presented)) if presented else None
+        allowance = self._take(key, scope)
+        if presented and key is None:
             raise Unauthenticated("the key is wrong, expired or revoked", presented=True)
-        if needed not in key.scopes | self._anonymous:
+        if key is None and needed not in self._anonymous:
+            raise Unauthenticated("send a key: Authorization: Bearer ...", presented=False)
+        if key is not None and needed not in key.scopes | self._anonymous:
             raise Forbidden(needed)
-        return key.prefix
+        return Admitted(ANONYMOUS if key is None else key.prefix, allowance)
+
+    def _take(self, key: ApiKey | None, scope: HTTPScope) -> Allowance | None:
+        if key is not None:
+            return self._limiter.take(f"key {key.prefix}", self._limits.per_key) if self._limits.per_key else None
+        if self._limits.per_address is None:
+            return None
+        peer = scope["client"][0] if scope["client"] else None
+        address = client_of(peer, scope["headers"], self._limits.trusted)
+        return self._limiter.take(f"address {address}", self._limits.per_address)
 
 
 class AuthorisedApp:
@@ -76,9 +110,27 @@ class AuthorisedApp:
         Raises:
             ApiFault: it is not let in.
         """
-        if scope["type"] == ScopeType.HTTP:
-            scope.setdefault("state", {})[CALLER] = self._gate.admit(scope)
-        await self._app(scope, receive, send)
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        admitted = self._gate.admit(scope)
+        scope.setdefault("state", {})[CALLER] = admitted.caller
+        if admitted.allowance is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, _telling(admitted.allowance, send))
+
+
+def _telling(allowance: Allowance, send: Send) -> Send:
+    """Adds to an answer how much its client has left."""
+    headers = [(name.encode(), value.encode()) for name, value in allowance.headers().items()]
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return tell
 
 
 def _bearer(values: list[bytes]) -> str:

@@ -6,6 +6,7 @@ ApiFault
 ├── RequestTooLarge       send less
 ├── Unauthenticated       send a key that holds
 ├── Forbidden             send a key that may do this
+├── TooManyRequests       make fewer requests
 ├── DocumentNotFound      there is no such document
 ├── Overloaded            try again later: too many requests run
 └── SearchUnavailable     no search method could answer: try again later
@@ -14,6 +15,7 @@ More are raised where the API wraps a backend, and are the backend's own to ever
 and BreakerOpen are BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
 """
 
+import math
 from collections.abc import Mapping
 
 from indexer.errors import BackendUnavailable, DeadlineExceeded
@@ -69,6 +71,20 @@ class Forbidden(ApiFault):
     def __init__(self, scope: str) -> None:
         super().__init__(f"the key lacks the scope {scope}")
         self.scope = scope
+
+
+class TooManyRequests(ApiFault):
+    """The client has made more requests than it may.
+
+    Args:
+        seconds: until it may make the next one.
+        headers: that tell its limit.
+    """
+
+    def __init__(self, seconds: float, headers: Mapping[str, str]) -> None:
+        super().__init__(f"too many requests; the next one is welcome in {math.ceil(seconds)} s")
+        self.seconds = seconds
+        self.headers = dict(headers)
 
 
 class DocumentNotFound(ApiFault):

@@ -131,6 +131,7 @@ _DETAILS: Final = {
     ProblemKind.INVALID_TOKEN: ("token was not issued by this system", "wait_for"),
     ProblemKind.UNAUTHENTICATED: ("send a key: Authorization: Bearer ...", None),
     ProblemKind.FORBIDDEN: ("the key lacks the scope write", None),
+    ProblemKind.TOO_MANY_REQUESTS: ("too many requests; the next one is welcome in 1 s", None),
     ProblemKind.DOCUMENT_NOT_FOUND: ("there is no document 'patterns/circuit-breaker'", None),
     ProblemKind.TOO_LARGE: ("the body must be at most 65536 bytes", None),
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: ("content-type must be application/json, got 'text/plain'", None),

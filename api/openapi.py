@@ -19,6 +19,7 @@ from streams.settings import METHODS
 _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
 
+_STATUSES_TO_COME_BACK: Final = (ProblemKind.OVERLOADED.status, ProblemKind.TOO_MANY_REQUESTS.status)
 _SECURITY: Final = "key"
 _KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
 
@@ -88,7 +89,7 @@ def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
 def _access_problems(operation: Operation) -> tuple[ProblemKind, ...]:
     if required_scope(operation.method.upper(), operation.path) is None:
         return ()
-    return ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN
+    return ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.TOO_MANY_REQUESTS
 
 
 def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
@@ -97,7 +98,7 @@ def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
         "description": "; ".join(kind.title for kind in kinds),
         "content": {PROBLEM_MEDIA_TYPE: {"schema": by_type[Problem], "examples": examples}},
     }
-    if kinds[0].status == ProblemKind.OVERLOADED.status:
+    if kinds[0].status in _STATUSES_TO_COME_BACK:
         schema = {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}
         written["headers"] = {"Retry-After": {"description": "Seconds to wait", "schema": schema}}
     return written

@@ -4,6 +4,7 @@ Nothing below the routes knows status codes: it raises errors named by what to d
 purpose becomes an `internal` problem that says nothing about our insides; the log has it, under the same trace id.
 """
 
+import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Final
@@ -19,6 +20,7 @@ from api.errors import (
     Overloaded,
     RequestTooLarge,
     SearchUnavailable,
+    TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
 )
@@ -47,6 +49,7 @@ class ProblemKind(Enum):
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This address does not take this HTTP method")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "This content type is not read here")
+    TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     INTERNAL = ("internal", 500, "The server failed")
     SEARCH_UNAVAILABLE = ("search-unavailable", 503, "No search method can answer")
     STREAM_UNAVAILABLE = ("stream-unavailable", 503, "Kafka does not take documents")
@@ -131,6 +134,7 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     Unauthenticated: ProblemKind.UNAUTHENTICATED,
     Forbidden: ProblemKind.FORBIDDEN,
     DocumentNotFound: ProblemKind.DOCUMENT_NOT_FOUND,
+    TooManyRequests: ProblemKind.TOO_MANY_REQUESTS,
     RequestTooLarge: ProblemKind.TOO_LARGE,
     UnsupportedMediaType: ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     SearchUnavailable: ProblemKind.SEARCH_UNAVAILABLE,
@@ -197,6 +201,8 @@ def _headers(error: BaseException, kind: ProblemKind) -> dict[str, str]:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
         headers["allow"] = error.headers["allow"]
+    if isinstance(error, TooManyRequests):
+        headers |= {**error.headers, "retry-after": str(math.ceil(error.seconds))}
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = _CHALLENGE + (', error="invalid_token"' if error.presented else "")
     if isinstance(error, Forbidden):

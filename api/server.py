@@ -23,6 +23,7 @@ from api.authorised import Gate
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing, read_keys
 from api.protocol import TimedProtocol
+from api.rates import RateLimiter, limits_of
 from api.resources import Resources
 from api.scopes import anonymous_scopes
 from api.search import Highlighters
@@ -93,8 +94,9 @@ def worker_app() -> ASGIApp:
 
 
 def make_gate(settings: Settings) -> Gate:
-    """Who may do what, by the settings."""
-    return Gate(KeyRing(settings.keys_file, clock=time.monotonic), anonymous_scopes(settings))
+    """Who may do what, and how often, by the settings."""
+    keys = KeyRing(settings.keys_file, clock=time.monotonic)
+    return Gate(keys, anonymous_scopes(settings), limits_of(settings), RateLimiter(shared_directory()))
 
 
 def make_highlighters(settings: Settings) -> Highlighters:

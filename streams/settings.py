@@ -6,6 +6,7 @@ Only entry points read settings; everything else is handed what it needs.
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -54,6 +55,10 @@ def _known_stemmer(name: str) -> str:
     return name
 
 
+def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ip_network(name)) for name in names)
+
+
 IndexNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names), AfterValidator(_known_methods)]
 
 
@@ -92,6 +97,26 @@ class Settings(BaseSettings):
         pattern="^(all|none|(read|write|admin)(,(read|write|admin))*)$",
         description="What needs no key: `all`, `none`, or some of `read,write,admin`; unset, all where the API"
         " listens on a loopback address, and none elsewhere.",
+    )
+    key_rate: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second that each key may make, twice as many at once; 0 for any number. Unset, any"
+        " number where the API listens on a loopback address, and 50 elsewhere.",
+    )
+    address_rate: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="The same for each address from which requests come without a key, or with a wrong one; elsewhere"
+        " 10.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names), AfterValidator(_networks)] = (
+        Field(
+            default=(),
+            description="Networks, separated by commas, whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.",
+        )
     )
     indexes: IndexNames = Field(default=METHODS, description="Indexes to run, separated by commas.")
     topic: str = Field(

@@ -46,15 +46,16 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate) -> ASGIApp:
+def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate, tracer: Tracer) -> ASGIApp:
     """Build the application; it opens the services when it starts, and closes them when it stops.
 
     Args:
         open_services: opens what the routes work with.
         metrics: of this process.
         gate: decides who may do what.
+        tracer: of this process.
     """
-    return ObservedApp(AuthorisedApp(build_routes(open_services), gate), Tracer("api"), metrics)
+    return ObservedApp(AuthorisedApp(build_routes(open_services), gate), tracer, metrics)
 
 
 def build_routes(open_services: OpenServices) -> Litestar:

@@ -7,16 +7,18 @@ is done around the framework.
 import asyncio
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from api.problems import problem_reply
 from indexer.deadline import Clock
 from streams.metrics import Metrics
-from streams.tracing import Tracer
+from streams.tracing import Tracer, trace_id_of
 
 TRACE_ID: Final = "trace_id"
 """Where a request's state holds its trace id."""
@@ -55,14 +57,15 @@ class ObservedApp:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        attributes = {"http.request.method": scope["method"]}
         with (
-            self._tracer.span(f"{scope['method']} request", _carrier(scope)) as trace_id,
-            structlog.contextvars.bound_contextvars(trace_id=trace_id),
+            self._tracer.span(scope["method"], _carrier(scope), kind=SpanKind.SERVER, attributes=attributes) as span,
+            structlog.contextvars.bound_contextvars(trace_id=trace_id_of(span)),
         ):
-            await self._serve(scope, receive, send, trace_id)
+            await self._serve(scope, receive, send, span)
 
-    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, trace_id: str) -> None:
-        began = self._clock()
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send, span: Span) -> None:
+        began, trace_id = self._clock(), trace_id_of(span)
         state: dict[str, Any] = scope.setdefault("state", {})
         state[TRACE_ID] = trace_id
         answer = _Answer(send, trace_id)
@@ -77,6 +80,15 @@ class ObservedApp:
         finally:
             route: str = scope.get("path_template") or "unmatched"
             self._metrics.responded(route, answer.status, self._clock() - began)
+            _describe(span, f"{scope['method']} {route}", route, answer.status)
+
+
+def _describe(span: Span, name: str, route: str, status: int) -> None:
+    """Name a request's span, now that its route is known."""
+    span.update_name(name)
+    span.set_attributes({"http.route": route, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.set_status(StatusCode.ERROR)
 
 
 class _Answer:

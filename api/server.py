@@ -36,6 +36,7 @@ from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, shared_directory
 from streams.settings import Settings, load_settings, variable
+from streams.tracing import Tracer
 
 BACKLOG: Final = 2_048
 KEEP_ALIVE_SECONDS: Final = 5
@@ -90,7 +91,8 @@ def worker_app() -> ASGIApp:
     settings = load_settings()
     configure_logs(settings.log_level)
     metrics = Metrics(shared_directory())
-    return create_app(partial(_open_worker, settings, metrics), metrics, make_gate(settings))
+    tracer = Tracer("api", settings.otlp_endpoint)
+    return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
 
 
 def make_gate(settings: Settings) -> Gate:
@@ -124,13 +126,13 @@ async def stopping_with_parent() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _open_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Services]:
+async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
     resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
-    backends = {index: open_backend(index, settings, metrics, resources.memory) for index in settings.indexes}
+    backends = {index: open_backend(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
     async with (
         stopping_with_parent(),
         watched(resources.memory),
-        open_services(settings, metrics, resources, backends, make_highlighters(settings)) as services,
+        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer) as services,
     ):
         yield services
 

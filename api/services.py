@@ -7,6 +7,7 @@ is there.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -28,6 +29,7 @@ from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
 from streams.settings import Settings, variable
 from streams.topics import OffsetProbe
+from streams.tracing import Tracer
 
 CLOSE_SECONDS: Final = 3.0
 _DISTRIBUTION: Final = "embed-search"
@@ -76,6 +78,7 @@ async def open_services(
     resources: Resources,
     backends: Mapping[str, SearchBackend],
     highlighters: Highlighters,
+    tracer: Tracer,
 ) -> AsyncIterator[Services]:
     """Open everything for as long as the block runs; the backends are closed as well.
 
@@ -85,6 +88,7 @@ async def open_services(
         resources: of this process.
         backends: by method, as the indexes' registry opened them.
         highlighters: for snippets.
+        tracer: of this process; it is closed as well.
 
     Raises:
         SettingsError: the settings name no Kafka.
@@ -94,9 +98,9 @@ async def open_services(
         raise SettingsError(f"{variable('kafka_bootstrap_servers')} is not set")
     producer = RecordProducer(servers, client_id="embed-search-api")
     offsets = OffsetProbe(servers, settings.topic)
-    methods = make_methods(backends, settings, metrics)
+    methods = make_methods(backends, settings, metrics, tracer)
     admission = make_admission(settings.max_searches, metrics)
-    publications = Publications(DocumentPublisher(producer, settings.topic))
+    publications = Publications(DocumentPublisher(producer, settings.topic, tracer))
     probe = SystemProbe(methods.probed, offsets)
     try:
         yield Services(
@@ -119,6 +123,7 @@ async def open_services(
             {"publications": publications.close, "probe": probe.close},
             {"producer": producer.close, "offsets": offsets.close}
             | {name: backend.close for name, backend in backends.items()},
+            {"tracer": partial(asyncio.to_thread, tracer.close)},
         )
 
 

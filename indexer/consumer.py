@@ -16,6 +16,7 @@ import structlog
 
 from indexer.backoff import delay_after
 from indexer.batch import Batch, BatchLimits
+from indexer.batch_spans import BatchSpans
 from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.lineage import check_lineage, start_offsets
@@ -27,7 +28,7 @@ from streams.dead_letters import DeadLetter, DeadLetterPublisher
 from streams.errors import StreamUnavailable, UndecodableRecord
 from streams.metrics import Metrics
 from streams.topics import OffsetProbe, TopicOffsets
-from streams.tracing import TRACE_HEADERS, record_carrier
+from streams.tracing import TRACE_HEADERS, Tracer, record_carrier
 from streams.watermark import Watermark
 
 IDLE_POLL_SECONDS: Final = 1.0
@@ -75,6 +76,7 @@ class Indexer:
         dead_letters: where bad records go.
         metrics: counters of this process.
         memory: of this process; while it is short, nothing is read.
+        tracer: of this process.
         clock: monotonic, in seconds.
     """
 
@@ -86,6 +88,7 @@ class Indexer:
         dead_letters: DeadLetterPublisher,
         metrics: Metrics,
         memory: MemoryGuard,
+        tracer: Tracer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
@@ -93,6 +96,7 @@ class Indexer:
         self._dead_letters = dead_letters
         self._metrics = metrics
         self._memory = memory
+        self._tracer = tracer
         self._clock = clock
         self._failures = 0
         self._log = _log.bind(index=options.index)
@@ -151,13 +155,14 @@ class Indexer:
         return named.restricted(partitions)
 
     async def _pump(self, run: "_Run", stop: asyncio.Event) -> None:
-        batch = Batch(self._options.limits, self._clock)
+        batch, spans = self._new_batch()
         last_progress = self._clock()
         while not stop.is_set():
             self._pause_or_resume(run)
             wait = min(IDLE_POLL_SECONDS, batch.seconds_left())
             records = await run.feed.poll(max_records=self._options.poll_records, timeout=wait)
             for record in records:
+                spans.begin(record)
                 batch.add(record, await self._decode(record))
             if records or run.paused:
                 last_progress = self._clock()
@@ -167,10 +172,13 @@ class Indexer:
                 await _check_not_stuck(run)
                 last_progress = self._clock()
             if batch.due:
-                await self._commit(run, batch)
-                batch = Batch(self._options.limits, self._clock)
+                await self._commit(run, batch, spans)
+                batch, spans = self._new_batch()
         if not batch.empty:
-            await self._commit(run, batch)
+            await self._commit(run, batch, spans)
+
+    def _new_batch(self) -> tuple[Batch, BatchSpans]:
+        return Batch(self._options.limits, self._clock), BatchSpans(self._tracer, self._options.index)
 
     def _pause_or_resume(self, run: "_Run") -> None:
         """Read nothing while memory is short: what was read is committed, which frees it, and nothing is lost."""
@@ -194,14 +202,15 @@ class Indexer:
                 await self._dead_letter(record, index=ALL_INDEXES, kind=exc.kind, detail=exc.detail)
             return None
 
-    async def _commit(self, run: "_Run", batch: Batch) -> None:
+    async def _commit(self, run: "_Run", batch: Batch, spans: BatchSpans) -> None:
         changes = batch.changes
-        rejections = await run.writer.apply(changes)
-        for rejection in rejections:
-            record = batch.record_at(rejection.change.position)
-            await self._dead_letter(record, index=self._options.index, kind=rejection.kind, detail=rejection.detail)
-        watermark = run.watermark.advanced(batch.offsets, timestamp_ms=batch.timestamp_ms)
-        await run.writer.commit(watermark)
+        with spans.committing(len(changes)):
+            rejections = await run.writer.apply(changes)
+            for rejection in rejections:
+                record = batch.record_at(rejection.change.position)
+                await self._dead_letter(record, index=self._options.index, kind=rejection.kind, detail=rejection.detail)
+            watermark = run.watermark.advanced(batch.offsets, timestamp_ms=batch.timestamp_ms)
+            await run.writer.commit(watermark)
         run.watermark = watermark
         self._failures = 0
         self._count(changes, len(rejections))

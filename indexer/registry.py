@@ -21,6 +21,7 @@ from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import BlockingWriter, IndexWriter
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.tracing import Tracer
 
 WriterOpener = Callable[[], Awaitable[IndexWriter]]
 
@@ -76,12 +77,13 @@ def indexes_directory(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def writers(index: str, settings: Settings) -> AsyncIterator[WriterOpener]:
+async def writers(index: str, settings: Settings, tracer: Tracer) -> AsyncIterator[WriterOpener]:
     """What opens an index's writer, again after each failure; the live generation is made when there is none.
 
     Args:
         index: its name.
         settings: where it lies; for `semantic` they name a database and a model.
+        tracer: of this process.
     """
     if index != SEMANTIC:
         yield partial(_open_local, index, settings)
@@ -89,15 +91,17 @@ async def writers(index: str, settings: Settings) -> AsyncIterator[WriterOpener]
     options = _embedder(settings, niceness=_INDEXING_NICENESS)
     embedder = await EmbedderProcess.start(options)
     try:
-        yield partial(SemanticWriter.open, str(settings.database_url), embedder)
+        yield partial(SemanticWriter.open, str(settings.database_url), embedder, tracer=tracer)
     finally:
         await embedder.close()
 
 
-def open_backend(index: str, settings: Settings, metrics: Metrics, memory: MemoryGuard) -> SearchBackend:
+def open_backend(
+    index: str, settings: Settings, metrics: Metrics, memory: MemoryGuard, tracer: Tracer | None = None
+) -> SearchBackend:
     """Open an index for searching; it need not be there yet. Its caches are emptied when memory is short."""
     if index == SEMANTIC:
-        backend = SemanticBackend(str(settings.database_url), _embedder(settings), metrics)
+        backend = SemanticBackend(str(settings.database_url), _embedder(settings), metrics, tracer=tracer)
         memory.add_cache(backend.clear_caches)
         return backend
     engine = LOCAL_ENGINES[index]

@@ -16,6 +16,7 @@ from streams.metrics import Metrics
 from streams.publisher import RecordProducer
 from streams.settings import Settings
 from streams.topics import ensure_topics
+from streams.tracing import Tracer
 
 _SEMANTIC_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
 """Embedding takes seconds a batch; a small one keeps what a crash repeats, and what a poll waits for, small."""
@@ -24,7 +25,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 async def run_indexer(
-    index: str, settings: Settings, metrics: Metrics, *, memory: MemoryGuard, stop: asyncio.Event
+    index: str, settings: Settings, metrics: Metrics, *, memory: MemoryGuard, tracer: Tracer, stop: asyncio.Event
 ) -> None:
     """Keep an index up to date until `stop` is set.
 
@@ -33,6 +34,7 @@ async def run_indexer(
         settings: of this system.
         metrics: of this process.
         memory: of this process.
+        tracer: of this process.
         stop: set to end.
 
     Raises:
@@ -43,13 +45,14 @@ async def run_indexer(
     bootstrap_servers = str(settings.kafka_bootstrap_servers)
     producer = RecordProducer(bootstrap_servers, client_id=f"embed-search-{index}-dead-letters")
     try:
-        async with writers(index, settings) as open_writer:
+        async with writers(index, settings, tracer) as open_writer:
             indexer = Indexer(
                 _options(index, settings, bootstrap_servers),
                 open_writer,
                 dead_letters=DeadLetterPublisher(producer, settings.dead_letter_topic),
                 metrics=metrics,
                 memory=memory,
+                tracer=tracer,
             )
             await indexer.run(stop)
     finally:

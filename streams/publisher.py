@@ -15,12 +15,13 @@ import msgspec
 import structlog
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, UnknownProducerId
 from faststream.kafka import KafkaBroker
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from streams.broker import CONNECT_TIMEOUT_SECONDS, make_broker
 from streams.codec import encode_document
 from streams.document import Document
 from streams.errors import StreamUnavailable
-from streams.tracing import trace_headers
+from streams.tracing import Tracer, trace_headers
 from streams.watermark import Token
 
 MAX_IN_FLIGHT: Final = 1_000
@@ -139,27 +140,35 @@ class DocumentPublisher:
     Args:
         producer: the connection, shared by all sessions.
         topic: the topic's name.
+        tracer: of this process; without one, records belong to the trace that is current.
     """
 
-    def __init__(self, producer: RecordProducer, topic: str) -> None:
+    def __init__(self, producer: RecordProducer, topic: str, tracer: Tracer | None = None) -> None:
         self._producer = producer
         self._topic = topic
+        self._tracer = tracer
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator["PublishSession"]:
         """Publish any number of documents and get one token for all; leaving it normally waits for the last of them."""
-        session = PublishSession(self._producer, self._topic)
-        yield session
-        await session.flush()
+        session = PublishSession(self._producer, self._topic, self._tracer)
+        try:
+            yield session
+            await session.flush()
+        finally:
+            session.end_spans()
 
 
 class PublishSession:
     """One producer's run of puts and deletes, in order."""
 
-    def __init__(self, producer: RecordProducer, topic: str) -> None:
+    def __init__(self, producer: RecordProducer, topic: str, tracer: Tracer | None = None) -> None:
         self._producer = producer
         self._topic = topic
+        self._tracer = tracer if tracer is not None and tracer.exports else None
         self._in_flight: deque[tuple[OutgoingRecord, asyncio.Future[RecordMetadata]]] = deque()
+        self._spans: deque[Span] = deque()
+        """Of the records in flight, if anybody will see them."""
         self.token = Token(topic)
         """Covers every record acknowledged so far."""
 
@@ -189,11 +198,31 @@ class PublishSession:
             await self._confirm_oldest()
         return self.token
 
+    def end_spans(self) -> None:
+        """End the spans of records that were not acknowledged."""
+        for span in self._spans:
+            span.set_status(StatusCode.ERROR, "not acknowledged")
+            span.end()
+        self._spans.clear()
+
     async def _send(self, document_id: str, value: bytes | None) -> None:
         if len(self._in_flight) >= MAX_IN_FLIGHT:
             await self._confirm_oldest()
-        record = OutgoingRecord(self._topic, document_id.encode(), value, trace_headers())
+        record = OutgoingRecord(self._topic, document_id.encode(), value, trace_headers(self._begin_span(document_id)))
         self._in_flight.append((record, await self._producer.send(record)))
+
+    def _begin_span(self, document_id: str) -> Span | None:
+        if self._tracer is None:
+            return None
+        attributes = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": self._topic,
+            "messaging.kafka.message.key": document_id,
+        }
+        span = self._tracer.begin("publish documents", kind=SpanKind.PRODUCER, attributes=attributes)
+        self._spans.append(span)
+        return span
 
     async def _confirm_oldest(self) -> None:
         try:
@@ -202,6 +231,8 @@ class PublishSession:
             await self._send_again()
             metadata = await self._producer.confirm(self._in_flight[0][1])
         self._in_flight.popleft()
+        if self._spans:
+            self._spans.popleft().end()
         self.token = self.token.including(metadata.partition, metadata.offset)
 
     async def _send_again(self) -> None:

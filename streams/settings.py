@@ -1,4 +1,4 @@
-"""Every setting there is: environment variables `EMBED_SEARCH_*`, a `.env` file, and three conventional names.
+"""Every setting there is: environment variables `EMBED_SEARCH_*`, a `.env` file, and four conventional names.
 
 A variable with our prefix that is not a setting stops the start, because a misspelt setting is otherwise silent.
 Only entry points read settings; everything else is handed what it needs.
@@ -83,6 +83,13 @@ class Settings(BaseSettings):
         default=None,
         validation_alias=AliasChoices("MODEL_PATH"),
         description="`MODEL_PATH`: a GGUF embedding model; unset, the MiniLM that set-up makes.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        pattern="^https?://[^/]+",
+        description="`OTEL_EXPORTER_OTLP_ENDPOINT`: collector that spans are sent to by OTLP over HTTP, such as"
+        " `http://127.0.0.1:4318`; unset, none are sent.",
     )
     data_dir: Path = Field(default=Path("data"), description="Where indexes, and what `up` starts, keep their data.")
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")

@@ -22,8 +22,10 @@ from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault, 
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, InvalidQuery
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
 from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark, vector_schema
+from indexer.semantic.statement_spans import statement_spans
 from streams.change import StoredDocument
 from streams.document import DocumentId
+from streams.tracing import Tracer
 
 CONNECTIONS: Final = 4
 ACQUIRE_TIMEOUT_SECONDS: Final = 1.0
@@ -42,13 +44,21 @@ class SemanticBackend:
         database_url: of PostgreSQL.
         embedder: the model and how to run it; must be the model that the index was built with.
         metrics: of the queries that are embedded.
+        tracer: of this process, for the statements of searches.
         connections: at most that many at a time.
     """
 
     def __init__(
-        self, database_url: str, embedder: EmbedderOptions, metrics: QueryMetrics, *, connections: int = CONNECTIONS
+        self,
+        database_url: str,
+        embedder: EmbedderOptions,
+        metrics: QueryMetrics,
+        *,
+        tracer: Tracer | None = None,
+        connections: int = CONNECTIONS,
     ) -> None:
         self._database_url = database_url
+        self._tracer = tracer
         self._metrics = metrics
         self._options = embedder
         self._connections = connections
@@ -96,7 +106,7 @@ class SemanticBackend:
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; asks the embedder too, without which there is no search."""
         await self._vector("ping", deadline)
-        async with self._transaction(deadline) as (connection, generation):
+        async with self._transaction(deadline, shown=False) as (connection, generation):
             documents = await connection.fetchval(f"SELECT count(*) FROM {generation.documents}")  # noqa: S608 - a validated name
             size = await connection.fetchval(
                 "SELECT pg_total_relation_size($1::regclass) + pg_total_relation_size($2::regclass)",
@@ -153,14 +163,20 @@ class SemanticBackend:
         )
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, deadline: Deadline) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
-        """A connection and the live generation, in a read-only transaction that sees one snapshot."""
+    async def _transaction(
+        self, deadline: Deadline, *, shown: bool = True
+    ) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
+        """A connection and the live generation, in a read-only transaction that sees one snapshot.
+
+        Its statements are shown as spans, unless it is one of many that only wait for something.
+        """
         deadline.check()
         with _faults(deadline):
             async with (
                 asyncio.timeout(deadline.remaining()),
                 self._slots,
                 (await self._opened()).acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+                statement_spans(connection, self._tracer if shown else None),
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
                 # For this transaction only: the pool undoes what is set for a session. Work that nobody waits for

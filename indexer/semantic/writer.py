@@ -25,10 +25,12 @@ from indexer.semantic.schema import (
     read_watermark,
     vector_schema,
 )
+from indexer.semantic.statement_spans import statement_spans
 from indexer.semantic.statements import Statements
 from indexer.writer import Rejection
 from streams.change import Change, Delete, Position, StoredDocument, Upsert
 from streams.document import Document
+from streams.tracing import Tracer
 from streams.watermark import Watermark
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
@@ -54,8 +56,15 @@ class SemanticWriter:
     The embedder is the caller's: it outlives the writer.
     """
 
-    def __init__(self, connection: Any, generation: SemanticGeneration, embedder: EmbedderProcess) -> None:  # noqa: ANN401 - asyncpg ships no types
+    def __init__(
+        self,
+        connection: Any,  # noqa: ANN401 - asyncpg ships no types
+        generation: SemanticGeneration,
+        embedder: EmbedderProcess,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._connection = connection
+        self._tracer = tracer
         self._generation = generation
         self._statements = Statements.of(generation)
         self._encoder = Encoder(embedder, generation.settings.passages)
@@ -65,7 +74,12 @@ class SemanticWriter:
 
     @classmethod
     async def open(
-        cls, database_url: str, embedder: EmbedderProcess, *, passages: PassageSettings | None = None
+        cls,
+        database_url: str,
+        embedder: EmbedderProcess,
+        *,
+        passages: PassageSettings | None = None,
+        tracer: Tracer | None = None,
     ) -> "SemanticWriter":
         """Connect, and make the tables where they are missing.
 
@@ -73,6 +87,7 @@ class SemanticWriter:
             database_url: of PostgreSQL.
             embedder: the model; the caller closes it after the writer.
             passages: how documents are cut.
+            tracer: of this process, for the statements of commits.
 
         Raises:
             WriterFailed: the database does not answer.
@@ -91,7 +106,7 @@ class SemanticWriter:
         try:
             generation = await open_or_create_live(connection, settings)
             await register_vector(connection, schema=await vector_schema(connection) or "public")
-            writer = cls(connection, generation, embedder)
+            writer = cls(connection, generation, embedder, tracer)
             await writer.watermark()
         except BaseException as exc:
             connection.terminate()
@@ -130,7 +145,7 @@ class SemanticWriter:
             WriterFailed: the database refused or does not answer.
         """
         with self._first_fault_is_the_last():
-            async with self._connection.transaction():
+            async with statement_spans(self._connection, self._tracer), self._connection.transaction():
                 await self._advance(watermark)
                 # In the order of ids, so that writers of different partitions cannot lock each other out.
                 pending = [self._pending[name] for name in sorted(self._pending)]

@@ -17,6 +17,7 @@ from infra.corpus.publish import CorpusPublisher, PublishReport
 from infra.corpus.readers import Entry, Format, read_documents
 from streams.settings import load_settings
 from streams.topics import ensure_topics
+from streams.tracing import Tracer
 
 _MEGABYTE = 1_000_000
 
@@ -81,8 +82,12 @@ async def _publish(bootstrap_servers: str, topic: str, entries: Iterator[Entry],
             counts["bytes"] += size
             progress.update(task, read=f"{counts['documents']:,} documents, {counts['bytes'] / _MEGABYTE:.1f} MB")
 
-        publisher = CorpusPublisher(bootstrap_servers, topic, on_progress=advance)
-        return await publisher.publish(entries, delete_missing_from=doomed)
+        tracer = Tracer("publish", settings.otlp_endpoint)
+        publisher = CorpusPublisher(bootstrap_servers, topic, on_progress=advance, tracer=tracer)
+        try:
+            return await publisher.publish(entries, delete_missing_from=doomed)
+        finally:
+            tracer.close()
 
 
 def _print(report: PublishReport, *, as_json: bool) -> None:

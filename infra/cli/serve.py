@@ -13,6 +13,7 @@ from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import Metrics, shared_directory
 from streams.settings import METHODS, Settings, load_settings
+from streams.tracing import Tracer
 
 
 @click.command("index")
@@ -53,6 +54,12 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
     metrics = Metrics(shared_directory())
     memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
     limit_open_files(settings.open_files_limit)
-    async with watched(memory), asyncio.TaskGroup() as tasks:
-        for name in names:
-            tasks.create_task(run_indexer(name, settings, metrics, memory=memory, stop=stop), name=name)
+    tracers = {name: Tracer(f"indexer-{name}", settings.otlp_endpoint) for name in names}
+    try:
+        async with watched(memory), asyncio.TaskGroup() as tasks:
+            for name, tracer in tracers.items():
+                indexing = run_indexer(name, settings, metrics, memory=memory, tracer=tracer, stop=stop)
+                tasks.create_task(indexing, name=name)
+    finally:
+        for tracer in tracers.values():
+            tracer.close()

@@ -14,6 +14,7 @@ from streams.document import Document
 from streams.errors import UndecodableRecord
 from streams.publisher import DocumentPublisher, PublishSession, RecordProducer
 from streams.reader import read_topic
+from streams.tracing import Tracer
 
 MAX_REFUSALS_KEPT: Final = 100
 _DIGEST_BYTES: Final = 16
@@ -48,12 +49,16 @@ class CorpusPublisher:
         bootstrap_servers: of Kafka.
         topic: of documents.
         on_progress: told of every entry: bytes read for it.
+        tracer: of this process, if anybody is to see what is published.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, *, on_progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, bootstrap_servers: str, topic: str, *, on_progress: Callable[[int], None], tracer: Tracer | None = None
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._on_progress = on_progress
+        self._tracer = tracer
 
     async def publish(self, entries: Iterable[Entry], *, delete_missing_from: str = "") -> PublishReport:
         """Publish every document, in order.
@@ -69,7 +74,7 @@ class CorpusPublisher:
         began = time.monotonic()
         producer = RecordProducer(self._bootstrap_servers, client_id="embed-search-publish")
         try:
-            async with DocumentPublisher(producer, self._topic).session() as session:
+            async with DocumentPublisher(producer, self._topic, self._tracer).session() as session:
                 kept = await self._publish_all(session, entries, report)
                 if delete_missing_from:
                     await self._delete_missing(session, delete_missing_from, kept, report)

@@ -30,8 +30,10 @@ from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
 from streams.settings import Settings
+from streams.tracing import Tracer
 from tests.api.fakes import FakeOffsets
 
+TRACER = Tracer("test")
 NOWHERE = "127.0.0.1:1"
 """A Kafka that refuses connections."""
 
@@ -61,7 +63,7 @@ def make_services(
     """Services over these backends."""
     chosen = Settings(indexes=tuple(backends), **settings)
     measured_by = metrics or Metrics()
-    methods = make_methods(backends, chosen, measured_by)
+    methods = make_methods(backends, chosen, measured_by, TRACER)
     admission = make_admission(chosen.max_searches, measured_by)
     producer = RecordProducer(bootstrap_servers, client_id="test")
     return Services(
@@ -91,7 +93,7 @@ async def running(services: Services, gate: Gate | None = None) -> AsyncIterator
         await services.publications.close()
         await services.probe.close()
 
-    app = create_app(opened, services.metrics, gate or open_gate())
+    app = create_app(opened, services.metrics, gate or open_gate(), TRACER)
     async with _lifespan(app), httpx.AsyncClient(transport=transport(app), base_url="http://api") as client:
         yield client
 

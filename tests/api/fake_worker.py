@@ -17,7 +17,7 @@ from indexer.backend import Answer, Query
 from indexer.resources import MemoryGuard, memory_limit, watched
 from streams.metrics import Metrics, shared_directory
 from streams.settings import load_settings
-from tests.api.application import make_services
+from tests.api.application import TRACER, make_services
 from tests.api.fakes import FakeBackend
 
 SLOW_QUERY = "slow"
@@ -71,7 +71,7 @@ class PacedBackend(FakeBackend):
 def worker_app() -> ASGIApp:
     """The application of one worker."""
     metrics = Metrics(shared_directory())
-    return create_app(partial(_open, metrics), metrics, make_gate(load_settings()))
+    return create_app(partial(_open, metrics), metrics, make_gate(load_settings()), TRACER)
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ from streams.errors import StreamMismatch, StreamUnavailable
 from streams.metrics import Metrics
 from streams.publisher import RecordProducer
 from streams.topics import ensure_topics, read_offsets
-from streams.tracing import record_carrier
+from streams.tracing import Tracer, record_carrier
 from streams.watermark import Watermark
 from tests.indexer.fake_index import PATIENCE, FakeIndex, Fault
 from tests.streams.kafka import admin, committed, make_topics, nothing_unclosed, produce, records_of
@@ -149,6 +149,7 @@ class Bench:
             dead_letters=self.letters,
             metrics=Metrics(),
             memory=self.memory.guard,
+            tracer=Tracer("test"),
         )
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ from streams.publisher import (
     SequenceLost,
 )
 from streams.topics import read_offsets
-from streams.tracing import Tracer, record_carrier
+from streams.tracing import Tracer, record_carrier, trace_id_of
 from streams.watermark import Token
 from tests.streams.kafka import make_topics, nothing_unclosed, records_of
 
@@ -91,13 +91,13 @@ async def test_a_deletion_is_a_tombstone(kafka_bootstrap: str, producer: RecordP
 async def test_the_trace_travels_in_the_headers(kafka_bootstrap: str, producer: RecordProducer) -> None:
     """Whoever reads the record can go on with the request's trace; outside a request there is none."""
     topic = await make_topics(kafka_bootstrap)
-    with Tracer("test").span("request", {}) as trace_id:
+    with Tracer("test").span("request", {}) as span:
         async with DocumentPublisher(producer, topic).session() as session:
             await session.put(document("a"))
     async with DocumentPublisher(producer, topic).session() as session:
         await session.put(document("b"))
     traced, untraced = (record_carrier(record.headers) for record in await records_of(kafka_bootstrap, topic))
-    assert re.fullmatch(rf"00-{trace_id}-[0-9a-f]{{16}}-[0-9a-f]{{2}}", traced["traceparent"])
+    assert re.fullmatch(rf"00-{trace_id_of(span)}-[0-9a-f]{{16}}-[0-9a-f]{{2}}", traced["traceparent"])
     assert "traceparent" not in untraced
 
 

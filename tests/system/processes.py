@@ -81,7 +81,14 @@ def run_command(arguments: list[str], environment: Mapping[str, str]) -> subproc
 
 def clean_environment() -> dict[str, str]:
     """Our environment without the settings of whoever runs the tests."""
-    names = ("EMBED_SEARCH_", "KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "MODEL_PATH", "PROMETHEUS_MULTIPROC_DIR")
+    names = (
+        "EMBED_SEARCH_",
+        "KAFKA_BOOTSTRAP_SERVERS",
+        "DATABASE_URL",
+        "MODEL_PATH",
+        "PROMETHEUS_MULTIPROC_DIR",
+        "OTEL_",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
     cache = os.environ.get("EMBED_SEARCH_CACHE_DIR")
     return kept | ({"EMBED_SEARCH_CACHE_DIR": cache} if cache else {})

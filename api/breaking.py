@@ -15,6 +15,7 @@ from api.errors import BackendBusy
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.metrics import Metrics
@@ -121,9 +122,9 @@ class BreakingBackend:
         """As `SearchBackend.search`."""
         return await self._breaker.run(partial(self._inner.search, query), query.deadline)
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
-        return await self._breaker.run(partial(self._inner.newest, limit, deadline), deadline)
+        return await self._breaker.run(partial(self._inner.newest, limit, deadline, only), deadline)
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

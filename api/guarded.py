@@ -16,6 +16,7 @@ from api.errors import BackendBusy, BackendFailed
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, IndexFault
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 
@@ -44,9 +45,9 @@ class GuardedBackend:
         """As `SearchBackend.search`."""
         return await self._guard(self._inner.search(query), query.deadline)
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
-        return await self._guard(self._inner.newest(limit, deadline), deadline)
+        return await self._guard(self._inner.newest(limit, deadline, only), deadline)
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

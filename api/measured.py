@@ -8,6 +8,7 @@ from api.errors import BackendFailed, BreakerOpen
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.metrics import FaultKind, Metrics, SearchStatus
@@ -46,9 +47,9 @@ class MeasuredBackend:
         self._metrics.searched(self._name, "ok", self._clock() - began)
         return answer
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
-        return await self._counted(self._inner.newest(limit, deadline))
+        return await self._counted(self._inner.newest(limit, deadline, only))
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

@@ -7,6 +7,7 @@ from opentelemetry.trace import Span
 
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.tracing import Tracer
@@ -31,10 +32,10 @@ class TracedBackend:
         with self._span("search") as span:
             return _told(span, await self._inner.search(query))
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         with self._span("newest") as span:
-            return _told(span, await self._inner.newest(limit, deadline))
+            return _told(span, await self._inner.newest(limit, deadline, only))
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

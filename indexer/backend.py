@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from indexer.deadline import Deadline
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.watermark import Watermark
@@ -25,11 +26,13 @@ class Query(msgspec.Struct, frozen=True):
         text: the user's query; never blank.
         limit: how many hits to return at most, best first.
         deadline: when to give up.
+        only: the documents that may be found; the others do not count into the total either.
     """
 
     text: str
     limit: int
     deadline: Deadline
+    only: Filter = EVERYTHING
 
 
 class MatchSpan(msgspec.Struct, frozen=True):
@@ -109,8 +112,14 @@ class SearchBackend(Protocol):
         """
         ...
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
-        """The documents indexed from the newest records, newest first; the score is the record's timestamp in ms."""
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
+        """The documents indexed from the newest records, newest first; the score is the record's timestamp in ms.
+
+        Args:
+            limit: how many at most.
+            deadline: when to give up.
+            only: the documents that may be found; the total counts them alone.
+        """
         ...
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
@@ -133,7 +142,7 @@ class BlockingSearcher(Protocol):
         """As `SearchBackend.search`."""
         ...
 
-    def newest(self, limit: int, deadline: Deadline) -> Answer:
+    def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         ...
 

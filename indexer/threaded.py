@@ -15,6 +15,7 @@ from typing import Final, ParamSpec, TypeVar
 from indexer.backend import Answer, BlockingSearcher, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable
+from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation, live_generation, live_stamp
 from indexer.writer import BlockingWriter, Rejection
 from streams.change import Change, StoredDocument
@@ -146,9 +147,9 @@ class ThreadedBackend:
         """As `SearchBackend.search`."""
         return await self._run(query.deadline, lambda: self._live.current().search(query))
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
-        return await self._run(deadline, lambda: self._live.current().newest(limit, deadline))
+        return await self._run(deadline, lambda: self._live.current().newest(limit, deadline, only))
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

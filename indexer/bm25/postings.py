@@ -1,6 +1,6 @@
 """What a bm25 segment holds beside the documents.
 
-    posting.*, block.*   see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences
+    posting.*            see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences
     bm25.lengths         terms of each document, repetitions included                                  uint32
     bm25.ranks           place of each document in the order of ids, for ties                          uint32
     bm25.block_bounds    of each full block, the largest saturation, in steps of `BOUND_STEP`, up      uint8
@@ -45,9 +45,10 @@ from streams.document import Document, DocumentId
 
 INDEX: Final = "bm25"
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
+4: segment files of format 3.
 3: segment files of format 2.
 2: postings packed in blocks, with bounds of blocks and lists; ranks of ids.
 1: postings of (ordinal, occurrences), lengths; a title counts three times.
@@ -91,8 +92,9 @@ class Bm25Contents:
         self._id_ranks = file.section("bm25.ranks", np.uint32)
         self._block_bounds = file.section("bm25.block_bounds", np.uint8)
         self._list_bounds = file.section("bm25.list_bounds", np.uint8)
-        bounds = {"beside_lists": [self._list_bounds], "beside_blocks": [self._block_bounds]}
-        self.postings = PostingLists(file, columns=_COLUMNS, **bounds)
+        self.postings = PostingLists(
+            file, columns=_COLUMNS, beside_lists=[self._list_bounds], beside_blocks=[self._block_bounds]
+        )
         self.average = float(file.array("bm25.average", np.uint64).view(np.float64)[0])
         if len(self._lengths) != len(self._id_ranks):
             raise GenerationUnusable(f"{file.path}: bm25 sections that do not fit each other")

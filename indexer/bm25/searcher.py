@@ -18,6 +18,7 @@ from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, ter
 from indexer.bm25.scoring import K1, B, Scorer
 from indexer.bm25.topk import NO_THRESHOLD, best_documents
 from indexer.errors import GenerationUnusable
+from indexer.filtering import Filter
 from indexer.generation import Generation
 from indexer.segment import ABSENT, Matches, Segment, SegmentedSearcher, Snapshot, best_hits
 
@@ -44,7 +45,7 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
             return Answer([], 0, snapshot.manifest.watermark)
         scorer = _scorer(snapshot.manifest.summary)
         weights = terms.weights(scorer)
-        best, total = _BestOfSegments(query.limit), 0
+        best, total = _BestOfSegments(query.limit, query.only), 0
         # The largest first: its best hits raise the threshold for the others.
         for place in sorted(range(len(snapshot.segments)), key=lambda each: -len(snapshot.segments[each].documents)):
             query.deadline.check()
@@ -83,10 +84,12 @@ class _BestOfSegments:
 
     Args:
         limit: how many are wanted.
+        only: the documents that count.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, only: Filter) -> None:
         self._limit = limit
+        self._only = only
         self._scores = np.empty(0, np.int64)
         self.matches: list[Matches] = []
 
@@ -97,15 +100,18 @@ class _BestOfSegments:
         weights: npt.NDArray[np.float64],
         scorer: Scorer,
     ) -> int:
-        """Search a segment, and return how many of its documents have a term."""
+        """Search a segment, and return how many of its documents have a term and count."""
         held = places != ABSENT
         if not held.all():
             places, weights = places[held], weights[held]
         if not len(places):
             return 0
+        passing = segment.passing(self._only)
+        if passing is not None and not passing.any():
+            return 0
         best = Best.of(min(self._limit, len(segment.documents)))
         formula = _formula(segment.contents, scorer)
-        allowed = _ALL if segment.live is None else segment.live.view(np.uint8)
+        allowed = _ALL if passing is None else passing.view(np.uint8)
         lists = segment.contents.scored_lists(places)
         total = best_documents(lists, formula, places, weights, allowed, self._threshold(), best)
         size = int(best.size[0])

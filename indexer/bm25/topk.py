@@ -25,7 +25,7 @@ from indexer.bm25.blocks import (
     span_bound,
 )
 from indexer.bm25.heap import Best, offer, score_to_reach
-from indexer.bm25.window import WINDOW, Flags, Window, choose, collect, complete, count, score
+from indexer.bm25.window import WINDOW, Flags, Window, choose, collect, complete, count, none_counts, score
 from indexer.compiled import float64, inlined, int64, kernel, readable, record, signed, uint8, uint32, uint64, writable
 from indexer.segment.packing import BLOCK
 
@@ -56,8 +56,11 @@ def _best_of_term(  # noqa: PLR0913, PLR0917 - kernels have no objects to keep t
             continue
         at, column, postings = open_block(lists, place, number, block)
         if len(allowed) > 0:
+            here = 0
             for i in range(postings):
-                matched += allowed[block.ordinals[i]] != 0
+                here += allowed[block.ordinals[i]] != 0
+            matched += here
+            hopeless |= here == 0
         if hopeless:
             continue
         score_block(lists, formula, units, at, column, postings, block)
@@ -89,6 +92,8 @@ def _best_of_terms(  # noqa: PLR0913, PLR0917 - see `_best_of_term`
     matched = 0
     for first in range(0, documents, WINDOW):
         window = Window(first, min(first + WINDOW, documents), sums, known, slots, hits)
+        if len(allowed) > 0 and none_counts(window, allowed):
+            continue
         together = 0
         for t in range(terms):
             blocks[t] = first_block(lists, places[t], blocks[t], first)

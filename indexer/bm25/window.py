@@ -52,6 +52,15 @@ class Window(NamedTuple):
 
 
 @inlined
+def none_counts(window: Window, allowed: Flags) -> bool:
+    """Whether no document of the window is allowed."""
+    joined = np.uint8(0)
+    for ordinal in range(window.first, window.last):
+        joined |= allowed[ordinal]
+    return bool(joined == 0)
+
+
+@inlined
 def _inside(window: Window, block: Block, size: int) -> Any:  # noqa: ANN401 - integers of numba's
     """Which postings of a block lie in the window, as first and last + 1."""
     begin, end = 0, size

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.compiled import int64, kernel, readable, uint32, writable
+from indexer.filtering import Filter
 from indexer.native.contents import NativeContents
 from indexer.native.plan import AllOf, AllTrigrams, AnyOf, Everything, Plan, trigrams_of
 from indexer.segment import ABSENT, PostingLists, Segment
@@ -21,12 +22,15 @@ Ordinals = npt.NDArray[np.uint32]
 Places = npt.NDArray[np.int64]
 
 
-def candidates(segment: Segment[NativeContents], plan: Plan) -> Ordinals:
-    """The live documents that a plan does not exclude, ascending, shape (n,), uint32."""
+def candidates(segment: Segment[NativeContents], plan: Plan, only: Filter) -> Ordinals:
+    """The live documents that neither a plan nor a filter excludes, ascending, shape (n,), uint32."""
+    passing = segment.passing(only)
+    if passing is not None and np.count_nonzero(passing) <= _FEW_CANDIDATES:
+        return np.flatnonzero(passing).astype(np.uint32)
     possible = _possible(segment.contents.postings, plan)
     if possible is None:
-        return np.flatnonzero(segment.kept).astype(np.uint32)
-    return possible[segment.live_rows(possible)]
+        return np.flatnonzero(segment.kept if passing is None else passing).astype(np.uint32)
+    return possible if passing is None else possible[passing[possible]]
 
 
 def fewest_documents(postings: PostingLists, folded: bytes) -> int:

@@ -36,13 +36,14 @@ from streams.document import Document
 
 INDEX: Final = "native"
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
 2: packed postings; `native.foreign`, so that RE2 need not search for a literal whose letters have ASCII forms only.
 3: stored documents without title and body, which are in the text.
 4: segment files of format 2.
+5: segment files of format 3.
 """
 
 _COLUMNS: Final = 1

@@ -35,8 +35,9 @@ class NativeSearcher(SegmentedSearcher[NativeContents]):
         budget = TimeBudget(query.deadline)
         verifier = Verifier(pattern, budget)
         found = [
-            MatchingDocuments(segment, verifier.first_matches(segment.contents, candidates(segment, pattern.plan)))
+            MatchingDocuments(segment, verifier.first_matches(segment.contents, possible))
             for segment in snapshot.segments
+            if len(possible := candidates(segment, pattern.plan, query.only))
         ]
         total = sum(map(len, found))
         if budget.cut_short and not total:

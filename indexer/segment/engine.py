@@ -4,15 +4,17 @@
 """
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
+from indexer.filtering import Filter
 from indexer.segment.documents import StoredDocuments
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
+from indexer.segment.filters import FilteredDocuments
 from indexer.segment.manifest import SegmentEntry
 from indexer.segment.pages import SegmentDamaged
 from indexer.segment.postings import GONE, Table
@@ -25,22 +27,32 @@ C = TypeVar("C")
 class Segment(Generic[C]):
     """A segment, opened, in one state of its deletions.
 
+    Args:
+        entry: what the manifest says of it.
+        file: its file.
+        engine: that wrote it.
+        live: by ordinal, true for documents that are not deleted; None when none is.
+
     Attributes:
         entry: what the manifest says of it.
         file: its file.
         documents: its documents.
+        filters: what they are filtered by.
         contents: what the engine keeps in it.
         live: by ordinal, true for documents that are not deleted; None when none is.
     """
 
     def __init__(
-        self, entry: SegmentEntry, file: SegmentFile, documents: StoredDocuments, contents: C, *, live: Flags | None
+        self, entry: SegmentEntry, file: SegmentFile, engine: "SegmentEngine[C]", *, live: Flags | None
     ) -> None:
         self.entry = entry
         self.file = file
-        self.documents = documents
-        self.contents = contents
+        self.documents = StoredDocuments(file)
+        self.filters = FilteredDocuments(file)
+        self.contents = engine.open(file)
         self.live = live
+        if {len(self.documents), len(self.filters)} != {entry.documents}:
+            raise GenerationUnusable(f"{file.path} holds {len(self.documents)} documents, not {entry.documents}")
 
     @classmethod
     def open(cls, directory: Path, entry: SegmentEntry, engine: "SegmentEngine[C]") -> Self:
@@ -51,16 +63,17 @@ class Segment(Generic[C]):
             GenerationUnusable: a file is not what the manifest means.
         """
         file = SegmentFile(directory / entry.name, entry.stamp)
-        documents = StoredDocuments(file)
-        if len(documents) != entry.documents:
-            raise GenerationUnusable(f"{file.path} holds {len(documents)} documents, not {entry.documents}")
-        return cls(entry, file, documents, engine.open(file), live=_read_live(directory, entry))
+        return cls(entry, file, engine, live=_read_live(directory, entry))
 
-    def with_deletions(self, directory: Path, entry: SegmentEntry) -> "Segment[C]":
+    def with_deletions(self, directory: Path, entry: SegmentEntry) -> Self:
         """The same segment under a newer entry, its file not opened again."""
-        if entry == self.entry:
-            return self
-        return Segment(entry, self.file, self.documents, self.contents, live=_read_live(directory, entry))
+        return self if entry == self.entry else self.in_state(entry, _read_live(directory, entry))
+
+    def in_state(self, entry: SegmentEntry, live: Flags | None) -> Self:
+        """The same segment in another state of its deletions, its file not opened again."""
+        other = copy(self)
+        other.entry, other.live = entry, live
+        return other
 
     @property
     def kept(self) -> Flags:
@@ -71,9 +84,12 @@ class Segment(Generic[C]):
         """Whether a document is not deleted."""
         return self.live is None or bool(self.live[ordinal])
 
-    def live_rows(self, ordinals: npt.NDArray[np.uint32]) -> Flags | slice:
-        """Selects, from values that stand beside these ordinals, those of live documents."""
-        return slice(None) if self.live is None else self.live[ordinals]
+    def passing(self, only: Filter) -> Flags | None:
+        """By ordinal, true for documents that pass a filter and are not deleted; None when all are such."""
+        if not only:
+            return self.live
+        passing = self.filters.passing(only)
+        return passing if self.live is None else passing & self.live
 
 
 class SegmentEngine(Protocol[C]):

@@ -29,14 +29,15 @@ from indexer.errors import GenerationUnusable
 from indexer.segment.pages import OpenFile, Pages, PageSums, SegmentDamaged
 from indexer.segment.section import Section
 
-FORMAT_VERSION: Final = 2
-"""Of the file's frame; what its sections mean is the engine's to version.
+FORMAT_VERSION: Final = 3
+"""Of the file's frame, and of the sections that all engines share; what the others mean is the engine's to version.
 
 A new one makes new formats of all engines, whose generations then refuse the old software by name; so a version that is
 not this one is damage.
 
 1: sections, table of contents with a checksum of each section, trailer.
 2: checksums of pages in the place of those of sections.
+3: what documents are filtered by; blocks of postings under the name of their lists.
 """
 
 MAGIC: Final = b"ESSEGMNT"

@@ -20,6 +20,7 @@ from indexer.segment.damage import verify
 from indexer.segment.documents import DocumentRecord, write_documents
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFileBuilder
+from indexer.segment.filters import merge_filters
 from indexer.segment.manifest import SegmentEntry
 from indexer.segment.merging import choose_merge
 from indexer.segment.open_segment import OpenSegment
@@ -104,6 +105,8 @@ class Merger(Generic[C]):
             verify(source.file, self._go_on)
         with SegmentFileBuilder(path, on_write=self._go_on) as builder:
             count = write_documents(builder, _live_records(sources))
+            filters = [source.filters for source in sources]
+            merge_filters(builder, list(zip(filters, merged_ordinals(sources), strict=True)))
             self._engine.merge(builder, sources)
             entry = SegmentEntry(path.name, builder.finish(), count)
         return Segment.open(self._directory, entry, self._engine)

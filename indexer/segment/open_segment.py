@@ -41,7 +41,7 @@ class OpenSegment(Generic[C]):
     def current(self) -> Segment[C]:
         """The segment with the deletions of this moment, committed or not; later ones do not change it."""
         live = ~self.dead if self.dead.any() else None
-        return Segment(self.opened.entry, self.opened.file, self.opened.documents, self.opened.contents, live=live)
+        return self.opened.in_state(self.opened.entry, live)
 
     def size(self) -> SegmentSize:
         """What the merge policy looks at."""

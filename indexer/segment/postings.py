@@ -1,18 +1,19 @@
 """Posting lists: which documents of a segment hold a key, and what is worth knowing about each, in order of document.
 
 A key is a number: a term's hash, a trigram. A posting is the document's ordinal and, where the engine has one, a
-number of at least 1. Sections, of which `indexer.segment.packing` explains the packed words:
+number of at least 1. A segment has lists under several names. Sections, for `posting`, which the engine's own lists
+are named, and of which `indexer.segment.packing` explains the packed words:
 
-    posting.keys      sorted, each once                                                            uint64
-    posting.counts    postings of each key                                                         uint32
-    posting.starts    the word of `posting.words` where each list begins, and the end of the last  uint64, keys + 1
-    posting.words     the lists, bit-packed in blocks of 128                                       uint32
-    block.starts      the first full block of each key, and their number                           uint64, keys + 1
-    block.last        last ordinal of each full block                                              uint32
-    block.words       where it begins, in words from the beginning of its list                     uint32
+    posting.keys          sorted, each once                                                            uint64
+    posting.counts        postings of each key                                                         uint32
+    posting.starts        the word of `posting.words` where each list begins, and the end of the last  uint64, keys + 1
+    posting.words         the lists, bit-packed in blocks of 128                                       uint32
+    posting.block_starts  the first full block of each key, and their number                           uint64, keys + 1
+    posting.block_last    last ordinal of each full block                                              uint32
+    posting.block_words   where it begins, in words from the beginning of its list                     uint32
 
-The rest of a list, less than a block, has no row in `block.*`. The dictionary is searched by binary search in the
-mapped file; no process holds it as a dict.
+The rest of a list, less than a block, has no row in `posting.block_*`. The dictionary is searched by binary search in
+the mapped file; no process holds it as a dict.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ from indexer.segment.section import Section
 GONE: Final = np.iinfo(np.uint32).max
 """The new ordinal of a document that a merge leaves out."""
 
+_NAME: Final = "posting"
 _CHUNK_POSTINGS: Final = 1 << 20
 
 Keys = npt.NDArray[np.uint64]
@@ -69,6 +71,7 @@ class PostingLists:
 
     Args:
         file: of the segment.
+        name: of the lists.
         columns: width of a posting, the ordinal included: 1 or 2.
         beside_lists: what an engine keeps, a row for each key.
         beside_blocks: the same for each full block.
@@ -78,18 +81,19 @@ class PostingLists:
         self,
         file: SegmentFile,
         *,
+        name: str = _NAME,
         columns: int = 1,
         beside_lists: Sequence[Section[Any]] = (),
         beside_blocks: Sequence[Section[Any]] = (),
     ) -> None:
         self.columns = columns
-        self._keys = file.section("posting.keys", np.uint64)
-        self._counts = file.section("posting.counts", np.uint32)
-        self._starts = file.section("posting.starts", np.uint64)
-        self._words = file.section("posting.words", np.uint32)
-        self._block_starts = file.section("block.starts", np.uint64)
-        self._block_last = file.section("block.last", np.uint32)
-        self._block_words = file.section("block.words", np.uint32)
+        self._keys = file.section(f"{name}.keys", np.uint64)
+        self._counts = file.section(f"{name}.counts", np.uint32)
+        self._starts = file.section(f"{name}.starts", np.uint64)
+        self._words = file.section(f"{name}.words", np.uint32)
+        self._block_starts = file.section(f"{name}.block_starts", np.uint64)
+        self._block_last = file.section(f"{name}.block_last", np.uint32)
+        self._block_words = file.section(f"{name}.block_words", np.uint32)
         by_list = (self._words.unchecked, self._starts.unchecked, self._counts.unchecked)
         by_block = (self._block_starts.unchecked, self._block_last.unchecked, self._block_words.unchecked)
         self._packed: PackedLists = (*by_list, *by_block)
@@ -97,7 +101,7 @@ class PostingLists:
         self._beside_blocks = (self._block_last, self._block_words, *beside_blocks)
         self._dictionary = Dictionary(self._keys, self._counts)
         self._touched = bytearray(len(self._keys))
-        self._check_lengths(file)
+        self._check_lengths(f"{file.path}: {name}")
 
     @property
     def keys(self) -> Keys:
@@ -184,39 +188,45 @@ class PostingLists:
             each.touch(self._block_starts.number(place), self._block_starts.number(place + 1))
         self._touched[place] = 1
 
-    def _check_lengths(self, file: SegmentFile) -> None:
+    def _check_lengths(self, name: str) -> None:
         by_key = {len(self._starts) - 1, len(self._block_starts) - 1, *map(len, self._beside_lists)}
         blocks = self._block_starts.last()
         fits = by_key == {len(self._keys)} and all(len(each) == blocks for each in self._beside_blocks)
         if not fits or self._starts.last() != len(self._words):
-            raise GenerationUnusable(f"{file.path}: posting sections that do not fit each other")
+            raise GenerationUnusable(f"{name} sections that do not fit each other")
 
 
 def write_postings(
-    builder: SegmentFileBuilder, chunks: Iterable[PostingChunk], *, columns: int, on_lists: OnLists | None = None
+    builder: SegmentFileBuilder,
+    chunks: Iterable[PostingChunk],
+    *,
+    name: str = _NAME,
+    columns: int,
+    on_lists: OnLists | None = None,
 ) -> None:
     """Write the posting sections; the lists are streamed, what stands beside keys and blocks is held in memory.
 
     Args:
         builder: of the segment.
         chunks: ascending by key; a key is in one chunk only.
+        name: of the lists.
         columns: width of a posting, the ordinal included: 1 or 2.
         on_lists: told each chunk, for what the engine keeps beside lists and blocks.
     """
     packed = _Packed()
-    with builder.section("posting.words", np.uint32) as section:
+    with builder.section(f"{name}.words", np.uint32) as section:
         for chunk in chunks:
             keys, first, counts = np.unique(chunk.keys, return_index=True, return_counts=True)
             starts = np.append(first, len(chunk.keys)).astype(np.int64)
             section.write(packed.pack(keys, counts, chunk.postings, starts, columns))
             if on_lists is not None:
                 on_lists(chunk, starts)
-    builder.add("posting.keys", np.concatenate(packed.keys))
-    builder.add("posting.counts", np.concatenate(packed.counts))
-    builder.add("posting.starts", _ends(packed.list_words))
-    builder.add("block.starts", _ends(packed.list_blocks))
-    builder.add("block.last", np.concatenate(packed.block_last))
-    builder.add("block.words", np.concatenate(packed.block_words))
+    builder.add(f"{name}.keys", np.concatenate(packed.keys))
+    builder.add(f"{name}.counts", np.concatenate(packed.counts))
+    builder.add(f"{name}.starts", _ends(packed.list_words))
+    builder.add(f"{name}.block_starts", _ends(packed.list_blocks))
+    builder.add(f"{name}.block_last", np.concatenate(packed.block_last))
+    builder.add(f"{name}.block_words", np.concatenate(packed.block_words))
 
 
 def merge_chunks(sources: Sequence[tuple[PostingLists, Table]]) -> Iterator[PostingChunk]:

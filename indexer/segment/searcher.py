@@ -9,6 +9,7 @@ import numpy as np
 from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, GenerationUnusable
+from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
 from indexer.segment.documents import hash_ids
 from indexer.segment.engine import Segment, SegmentEngine
@@ -50,16 +51,14 @@ class SegmentedSearcher(ABC, Generic[C]):
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
 
-    def newest(self, limit: int, deadline: Deadline) -> Answer:
+    def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         deadline.check()
         try:
             snapshot = self._reader.current()
-            return Answer(
-                best_hits([_by_time(segment) for segment in snapshot.segments], limit),
-                snapshot.documents,
-                snapshot.manifest.watermark,
-            )
+            matches = [_by_time(segment, only) for segment in snapshot.segments]
+            total = sum(len(each.ordinals) for each in matches)
+            return Answer(best_hits(matches, limit), total, snapshot.manifest.watermark)
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
 
@@ -133,6 +132,7 @@ class SegmentedSearcher(ABC, Generic[C]):
         return BackendUnavailable(str(fault))
 
 
-def _by_time(segment: Segment[C]) -> Matches:
-    ordinals = np.flatnonzero(segment.kept)
+def _by_time(segment: Segment[C], only: Filter) -> Matches:
+    passing = segment.passing(only)
+    ordinals = np.arange(len(segment.documents)) if passing is None else np.flatnonzero(passing)
     return Matches(segment.documents, ordinals, segment.documents.timestamps[ordinals].astype(np.float64))

@@ -18,6 +18,7 @@ from indexer.segment.damage import Scrub, open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFileBuilder
+from indexer.segment.filters import write_filters
 from indexer.segment.lock import WriterLock
 from indexer.segment.manifest import (
     MANIFEST,
@@ -199,7 +200,9 @@ class SegmentedWriter(Generic[C]):
         with self._new_segment() as builder:
             stored = (StoredDocument(self._engine.stripped(each.document), each.position) for each in upserts)
             count = write_documents(builder, map(encode_record, stored))
-            self._engine.build(builder, [upsert.document for upsert in upserts])
+            documents = [upsert.document for upsert in upserts]
+            write_filters(builder, documents)
+            self._engine.build(builder, documents)
             self._segments.append(self._opened(builder, count))
 
     def _delete_older(self, changes: Sequence[Change]) -> set[str]:

@@ -20,6 +20,8 @@ from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault, QueryEmbeddings, QueryMetrics
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, InvalidQuery
+from indexer.filtering import EVERYTHING, Filter
+from indexer.semantic.conditions import condition, values
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
 from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark, vector_schema
 from indexer.semantic.statement_spans import statement_spans
@@ -74,20 +76,25 @@ class SemanticBackend:
         vector, shortened = await self._vector(query.text, query.deadline)
         async with self._transaction(query.deadline) as (connection, generation):
             self._check_model(generation)
-            total, hits = await nearest_documents(connection, generation, vector, query.limit)
+            total, hits = await nearest_documents(connection, generation, vector, query.limit, only=query.only)
             watermark = await read_watermark(connection, generation)
         detail = "only the beginning of the query was read: it is longer than the model reads" if shortened else ""
         return Answer(hits, total, watermark, detail=detail)
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         _check_limit(limit)
         async with self._transaction(deadline) as (connection, generation):
             rows = await connection.fetch(
-                f"SELECT id, timestamp_ms FROM {generation.documents} ORDER BY timestamp_ms DESC, id LIMIT $1",  # noqa: S608 - a validated name
+                f"SELECT id, timestamp_ms FROM {generation.documents}{_where(only, first=2)}"  # noqa: S608 - a validated name
+                " ORDER BY timestamp_ms DESC, id LIMIT $1",
                 limit,
+                *values(only),
             )
-            total = await connection.fetchval(f"SELECT count(*) FROM {generation.documents}")  # noqa: S608 - see above
+            total = await connection.fetchval(
+                f"SELECT count(*) FROM {generation.documents}{_where(only, first=1)}",  # noqa: S608 - see above
+                *values(only),
+            )
             watermark = await read_watermark(connection, generation)
         hits = [Hit(DocumentId(row["id"]), float(row["timestamp_ms"])) for row in rows]
         return Answer(hits, total, watermark)
@@ -224,6 +231,10 @@ def _faults(deadline: Deadline) -> Iterator[None]:
         raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
     except GenerationUnusable as exc:
         raise BackendUnavailable(str(exc)) from exc
+
+
+def _where(only: Filter, *, first: int) -> str:
+    return f" WHERE {condition(only, first=first)}" if only else ""
 
 
 def _check_limit(limit: int) -> None:

@@ -21,8 +21,12 @@ from streams.watermark import Watermark
 
 SCHEMA: Final = "embed_search"
 
-FORMAT_VERSION: Final = 1
-"""1: documents with their JSON as bytes, passages with halfvec and HNSW."""
+FORMAT_VERSION: Final = 2
+"""Of the tables.
+
+2: labels and dates of documents, see `indexer.filtering`.
+1: documents with their JSON as bytes, passages with halfvec and HNSW.
+"""
 
 _FIRST: Final = "g000001"
 _NAME: Final = re.compile(r"g[0-9]{6}")
@@ -172,9 +176,13 @@ async def _create(connection: Any, generation: SemanticGeneration) -> None:  # n
             partition integer NOT NULL,
             record_offset bigint NOT NULL,
             timestamp_ms bigint NOT NULL,
-            content_hash bytea NOT NULL
+            content_hash bytea NOT NULL,
+            labels bigint[] NOT NULL,
+            published_us bigint
         );
         CREATE INDEX ON {generation.documents} (timestamp_ms DESC, id);
+        CREATE INDEX ON {generation.documents} USING gin (labels);
+        CREATE INDEX ON {generation.documents} (published_us);
         CREATE TABLE {generation.passages} (
             document_id text COLLATE "C" NOT NULL REFERENCES {generation.documents} ON DELETE CASCADE,
             ordinal integer NOT NULL,

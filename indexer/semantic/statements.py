@@ -22,14 +22,17 @@ _DELETE: Final = """
 DELETE FROM {documents} d USING unnest($1::text[], $2::int[], $3::bigint[]) AS c(id, partition, record_offset)
 WHERE d.id = c.id AND NOT (d.partition = c.partition AND d.record_offset >= c.record_offset)
 """
+# An array of arrays cannot hold labels, of which each document has another number: they come one after the other.
 _CHANGES: Final = """
-unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[])
-AS c(id, partition, record_offset, timestamp_ms, stored, content_hash)
+(SELECT row.*, ($8::bigint[])[first_label:last_label] AS labels FROM
+unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bigint[], $9::int[], $10::int[])
+AS row(id, partition, record_offset, timestamp_ms, stored, content_hash, published_us, first_label, last_label)) AS c
 """
 _TOUCH: Final = """
 WITH changes AS (SELECT * FROM {changes}), touched AS (
     UPDATE {documents} d
-    SET partition = c.partition, record_offset = c.record_offset, timestamp_ms = c.timestamp_ms, stored = c.stored
+    SET partition = c.partition, record_offset = c.record_offset, timestamp_ms = c.timestamp_ms, stored = c.stored,
+        labels = c.labels, published_us = c.published_us
     FROM changes c
     WHERE d.id = c.id AND d.content_hash = c.content_hash
       AND NOT (d.partition = c.partition AND d.record_offset >= c.record_offset)
@@ -39,10 +42,12 @@ WHERE d.id IS NULL
    OR (d.content_hash <> c.content_hash AND NOT (d.partition = c.partition AND d.record_offset >= c.record_offset))
 """
 _PUT: Final = """
-INSERT INTO {documents} AS d (id, partition, record_offset, timestamp_ms, stored, content_hash)
-SELECT * FROM {changes}
+INSERT INTO {documents} AS d
+    (id, partition, record_offset, timestamp_ms, stored, content_hash, labels, published_us)
+SELECT id, partition, record_offset, timestamp_ms, stored, content_hash, labels, published_us FROM {changes}
 ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, record_offset = excluded.record_offset,
-    timestamp_ms = excluded.timestamp_ms, stored = excluded.stored, content_hash = excluded.content_hash
+    timestamp_ms = excluded.timestamp_ms, stored = excluded.stored, content_hash = excluded.content_hash,
+    labels = excluded.labels, published_us = excluded.published_us
 WHERE NOT (d.partition = excluded.partition AND d.record_offset >= excluded.record_offset)
 RETURNING id
 """

@@ -7,6 +7,7 @@ where this writer last saw it, or not at all, so that one who was paused and rep
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any, Final
 
 import asyncpg
@@ -15,6 +16,8 @@ from pgvector.asyncpg import register_vector
 
 from indexer.embedding import EmbedderProcess, EmbeddingFault
 from indexer.errors import BackendUnavailable, DeadlineExceeded, WatermarkConflict, WriterFailed
+from indexer.filtering import labels_of, published_us
+from indexer.semantic.conditions import signed
 from indexer.semantic.encoder import EncodedPassage, Encoder, Unencodable
 from indexer.semantic.passages import PassageSettings
 from indexer.semantic.schema import (
@@ -260,11 +263,17 @@ def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:
 
 def _document_columns(pending: Sequence[_Pending]) -> tuple[list[Any], ...]:
     upserts = [p.change for p in pending if isinstance(p.change, Upsert)]
+    labels = [signed(labels_of(upsert.document)) for upsert in upserts]
+    ends = list(accumulate(len(each) for each in labels))
     return (
         *_columns(upserts),
         [upsert.position.timestamp_ms for upsert in upserts],
         [_encoder.encode(StoredDocument(upsert.document, upsert.position)) for upsert in upserts],
         [p.content_hash for p in pending],
+        [published_us(upsert.document) for upsert in upserts],
+        list(chain.from_iterable(labels)),
+        [end - len(each) + 1 for end, each in zip(ends, labels, strict=True)],  # arrays begin with 1 in PostgreSQL
+        ends,
     )
 
 

@@ -18,9 +18,10 @@ from streams.errors import SettingsError
 
 INDEX: Final = "tantivy"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Of the schema and of what the `stored` field holds.
 
+2: labels, published (microseconds since the epoch; none without a date).
 1: id, title, body, source, tags, language, stored (JSON of a StoredDocument), timestamp, offset.
 """
 
@@ -32,6 +33,8 @@ EXACT_FIELDS: Final = ("id", "source", "tags", "language")
 STORED: Final = "stored"
 TIMESTAMP: Final = "timestamp"
 OFFSET: Final = "offset"
+LABELS: Final = "labels"
+PUBLISHED: Final = "published"
 
 MANIFEST: Final = "meta.json"
 """Tantivy's list of segments, replaced by every commit and merge."""
@@ -126,6 +129,7 @@ def _schema() -> tantivy.Schema:
     for name in EXACT_FIELDS[1:]:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     builder.add_bytes_field(STORED, stored=True)
-    for name in (TIMESTAMP, OFFSET):
+    builder.add_unsigned_field(LABELS, indexed=True)
+    for name in (TIMESTAMP, OFFSET, PUBLISHED):
         builder.add_integer_field(name, fast=True)
     return builder.build()

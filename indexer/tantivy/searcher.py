@@ -14,9 +14,11 @@ import tantivy
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, GenerationUnusable, IndexFault
+from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
 from indexer.tantivy.compiler import Compiler
 from indexer.tantivy.marker import committed_watermarks, recover_watermark
+from indexer.tantivy.narrowing import narrowed
 from indexer.tantivy.ranking import best_hits
 from indexer.tantivy.schema import (
     ID,
@@ -74,18 +76,19 @@ class TantivySearcher:
             snapshot = self._snapshot()
             compiled = self._compiler.compile(understood.node, snapshot.searcher)
             query.deadline.check()
-            total, named = best_hits(snapshot.searcher, compiled, query.limit)
+            among = narrowed(self._schema, compiled, query.only)
+            total, named = best_hits(snapshot.searcher, among, query.limit)
             query.deadline.check()
         hits = [Hit(DocumentId(name), score) for name, score in named]
         return Answer(hits, total, snapshot.watermark, detail=understood.detail)
 
-    def newest(self, limit: int, deadline: Deadline) -> Answer:
+    def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         with self._engine_faults():
             snapshot = self._snapshot()
-            everything = self._compiler.every_document()
+            among = narrowed(self._schema, self._compiler.every_document(), only)
             deadline.check()
-            total, named = best_hits(snapshot.searcher, everything, limit, order_by=TIMESTAMP)
+            total, named = best_hits(snapshot.searcher, among, limit, order_by=TIMESTAMP)
         return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:

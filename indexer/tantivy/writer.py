@@ -15,6 +15,7 @@ import tantivy
 from indexer.deadline import Deadline
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed, WriterLocked
+from indexer.filtering import labels_of, published_us
 from indexer.generation import Generation
 from indexer.tantivy.marker import (
     MARKER_ID,
@@ -26,7 +27,9 @@ from indexer.tantivy.marker import (
 )
 from indexer.tantivy.schema import (
     ID,
+    LABELS,
     OFFSET,
+    PUBLISHED,
     STORED,
     TIMESTAMP,
     index_exists,
@@ -211,4 +214,9 @@ def _tantivy_document(change: Upsert) -> tantivy.Document:
     document.add_bytes(STORED, _encoder.encode(StoredDocument(source, position)))
     document.add_integer(TIMESTAMP, position.timestamp_ms)
     document.add_integer(OFFSET, position.offset)
+    for label in sorted(labels_of(source)):
+        document.add_unsigned(LABELS, label)
+    published = published_us(source)
+    if published is not None:
+        document.add_integer(PUBLISHED, published)
     return document

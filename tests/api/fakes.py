@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
+from indexer.filtering import EVERYTHING, Filter
 from streams.change import Position, StoredDocument
 from streams.document import Document, DocumentId, check_document
 from streams.errors import StreamUnavailable
@@ -31,6 +32,7 @@ class FakeBackend:
         read: offset that the index has read up to, in partition 0.
         begun: how often each operation was begun.
         searches: limits of the searches so far.
+        filters: of what was asked so far; they change nothing here.
         fetched: ids of the fetches so far.
         cancelled: how many hanging operations were cancelled.
     """
@@ -47,6 +49,7 @@ class FakeBackend:
         self.begun: Counter[str] = Counter()
         self._beginning = asyncio.Condition()
         self.searches: list[int] = []
+        self.filters: list[Filter] = []
         self.fetched: list[list[DocumentId]] = []
         self.cancelled = 0
         self.closed = False
@@ -56,11 +59,13 @@ class FakeBackend:
         assert query.text.strip(), "a backend is never asked a blank query"
         assert 1 <= query.limit <= 10_000, "limits are bounded before they get here"
         self.searches.append(query.limit)
+        self.filters.append(query.only)
         await self._begin("search", query.deadline)
         return Answer(self.ranking[: query.limit], len(self.ranking), self._watermark(), detail=self.detail)
 
-    async def newest(self, limit: int, deadline: Deadline) -> Answer:
+    async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """All documents, in the order of their timestamps."""
+        self.filters.append(only)
         await self._begin("newest", deadline)
         newest = sorted(self.documents.values(), key=lambda found: (-found.position.timestamp_ms, found.document.id))
         hits = [Hit(found.document.id, float(found.position.timestamp_ms)) for found in newest]

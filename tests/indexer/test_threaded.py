@@ -11,6 +11,7 @@ import pytest
 from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, WriterFailed
+from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation, GenerationSettings, create_generation, open_or_create_live, promote
 from indexer.threaded import MAX_WAITING, LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import Rejection
@@ -87,9 +88,10 @@ class FakeSearcher:
             raise self.failure
         return Answer((), query.limit, Watermark(), detail=self.generation)
 
-    def newest(self, limit: int, deadline: Deadline) -> Answer:
+    def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `search`."""
         deadline.check()
+        assert not only
         return Answer((), limit, Watermark(), detail=self.generation)
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:

@@ -79,16 +79,26 @@ def exhaustive(
     return sorted(found, key=lambda hit: (-hit[0], hit[1]))
 
 
+def some_allowed(documents: int, seed: int) -> np.ndarray:
+    """Many documents, few, or those of one stretch, which can be in no window, or in no block of a list."""
+    chance = np.random.default_rng(seed)
+    allowed: np.ndarray = (chance.random(documents) < chance.choice([0.5, 0.01, 1.0])).astype(np.uint8)
+    if chance.random() < 0.5:
+        first, end = sorted(chance.integers(0, documents + 1, 2).tolist())
+        allowed[:first] = allowed[end:] = 0
+    return allowed
+
+
 @pytest.mark.parametrize("seed", range(120))
 def test_pruned_results_are_exhaustive_results(tmp_path: Path, seed: int) -> None:
-    """Hits, their order and the count equal those of scoring all: any weights, deletions, averages and limits."""
+    """Hits, their order and the count equal those of scoring all: any weights, filters, averages and limits."""
     chance, corpus = random.Random(seed), Corpus(tmp_path, seed)
     places = np.array(chance.sample(range(len(corpus.tables)), chance.choice([1, 1, 2, 3, 6])), np.int64)
     weights = np.array([chance.choice([chance.uniform(0.01, 12), -0.2, 3.0]) for _ in places])
     average = corpus.average * chance.choice([0.3, 1.0, 1.0, 2.5])
     allowed = EVERY
-    if chance.random() < 0.3:
-        allowed = (np.random.default_rng(seed).random(corpus.documents) < 0.5).astype(np.uint8)
+    if chance.random() < 0.5:
+        allowed = some_allowed(corpus.documents, seed)
     limit = min(chance.choice([1, 3, 10, 10_000]), corpus.documents)
     expected = exhaustive(corpus, average, places, weights, allowed)
     threshold = expected[len(expected) // 3][0] if expected and chance.random() < 0.3 else NO_THRESHOLD

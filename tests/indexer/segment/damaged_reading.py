@@ -11,6 +11,8 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,10 +23,12 @@ from hypothesis import strategies as st
 from indexer.backend import Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, GenerationUnusable
+from indexer.filtering import EVERYTHING, Filter, Period, label, microseconds
 from indexer.generation import Generation, open_or_create_live
 from indexer.registry import LOCAL_ENGINES
 from indexer.segment.manifest import MANIFEST
 from indexer.segment.pages import PAGE_BYTES
+from streams.change import Upsert
 from streams.document import DocumentId
 from streams.settings import Settings
 from streams.watermark import Watermark
@@ -36,6 +40,13 @@ _SEGMENTS_TO_OTHERS: Final = 6
 _QUERIES: Final[Mapping[str, tuple[str, ...]]] = {
     "bm25": ("w1", "w1 w2 w3", "w17 w900 w15900", "w40 w41 w42 w43", "nowhere w3"),
     "native": ("w17 w1", "W15900", r"w159\d\d w1", r"w1 .* w777\b", "w", "nowhere"),
+}
+
+_FIRST_DATE: Final = datetime(2024, 1, 31, tzinfo=UTC)
+_FILTERS: Final[Mapping[str, Filter]] = {
+    "of some": Filter((frozenset(label("tags", f"residue {number}") for number in (3, 5, 7)),)),
+    "of one": Filter((frozenset({label("tags", "tag 1800 7")}),)),
+    "of a time": Filter(published=Period(microseconds(_FIRST_DATE) + 500, microseconds(_FIRST_DATE) + 700)),
 }
 
 Reading = Callable[[], object]
@@ -139,15 +150,26 @@ class DamagedReading:
         searcher = LOCAL_ENGINES[self._engine].searcher(generation)
         ids = [DocumentId(f"d{number}") for number in (0, 3, 450, 1_800, 2_499)]
 
-        def searched(text: str, limit: int) -> Reading:
-            return lambda: searcher.search(Query(text, limit, Deadline.after(60)))
+        def searched(text: str, limit: int, only: Filter = EVERYTHING) -> Reading:
+            return lambda: searcher.search(Query(text, limit, Deadline.after(60), only))
 
         def fetched(each: DocumentId) -> Reading:
             return lambda: searcher.fetch([each, DocumentId("nobody")], Deadline.after(60))
 
         readings: dict[str, Reading] = {f"fetch {each}": fetched(each) for each in ids}
         readings |= {f"{text} {limit}": searched(text, limit) for text in _QUERIES[self._engine] for limit in (3, 200)}
+        for name, only in _FILTERS.items():
+            readings[f"newest {name}"] = partial(searcher.newest, 20, Deadline.after(60), only)
+            readings |= {f"{text} {name}": searched(text, 20, only) for text in _QUERIES[self._engine][:2]}
         return readings | {"newest": lambda: searcher.newest(20, Deadline.after(60)), "stats": searcher.stats}
+
+
+def _filtered(change: Upsert) -> Upsert:
+    """The same with what documents are filtered by: a tag that is rare, others that nobody else has, and a date."""
+    number = change.position.offset
+    tags = (f"residue {number % 17}", *(f"tag {number} {more}" for more in range(20)))
+    published = _FIRST_DATE + timedelta(microseconds=number)
+    return Upsert(msgspec.structs.replace(change.document, tags=tags, published_at=published), change.position)
 
 
 def _built(engine: str, directory: Path) -> Generation:
@@ -158,7 +180,8 @@ def _built(engine: str, directory: Path) -> Generation:
     writer = local.writer(generation)
     for offset in range(_DOCUMENTS):
         words = (f"w{min(int(chance.paretovariate(0.5)), chance.randrange(1, _WORDS))}" for _ in range(250))
-        writer.apply([upsert(f"d{offset}", " ".join(words), offset=offset, title=f"w{offset}" if offset % 3 else "")])
+        title = f"w{offset}" if offset % 3 else ""
+        writer.apply([_filtered(upsert(f"d{offset}", " ".join(words), offset=offset, title=title))])
         if offset in {600, _DOCUMENTS - 1}:
             writer.commit(Watermark(offsets={0: offset + 1}))
     writer.apply([delete("d3", offset=_DOCUMENTS)])

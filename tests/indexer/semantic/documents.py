@@ -1,5 +1,7 @@
 """Short ways to say what the tests index and ask."""
 
+import msgspec
+
 from indexer.backend import Answer, Query
 from indexer.deadline import Deadline
 from indexer.semantic import SemanticBackend, SemanticWriter
@@ -21,6 +23,11 @@ def upsert(name: str, body: str, *, offset: int = 0, partition: int = 0, title: 
     """A document as it was read at an offset; its timestamp grows with the offset."""
     document = Document(id=DocumentId(name), title=title, body=body)
     return Upsert(document, Position(partition, offset, 1_700_000_000_000 + offset))
+
+
+def with_tags(change: Upsert, *tags: str) -> Upsert:
+    """The same document, but for its tags."""
+    return msgspec.structs.replace(change, document=msgspec.structs.replace(change.document, tags=tags))
 
 
 def delete(name: str, *, offset: int, partition: int = 0) -> Delete:

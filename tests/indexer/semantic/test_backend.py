@@ -8,6 +8,7 @@ from indexer.backend import Query
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.filtering import Filter, label
 from indexer.registry import SEMANTIC, open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic import SemanticBackend, SemanticWriter, nearest
@@ -16,7 +17,7 @@ from infra.supervisor.ports import free_port
 from streams.document import DocumentId
 from streams.metrics import Metrics
 from streams.settings import Settings
-from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert
+from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert, with_tags
 
 
 @pytest.fixture(params=["exact", "hnsw"])
@@ -25,6 +26,7 @@ def scan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     monkeypatch.setattr(nearest, "MIN_CANDIDATES", 8)
     if request.param == "hnsw":
         monkeypatch.setattr(nearest, "_EXACT_BELOW_BYTES", 0)
+        monkeypatch.setattr(nearest, "_FEW", 0)
     return str(request.param)
 
 
@@ -68,6 +70,23 @@ async def test_hnsw_finds_what_an_exact_scan_finds(
     approximate = await found(backend, "read file number 7", limit=200)
     assert len(approximate) == len(exact) == 200
     assert len(set(exact[:10]) & set(approximate[:10])) >= 9
+
+
+@pytest.mark.usefixtures("scan")
+async def test_a_filter_leaves_scores_and_places_as_they_are(writer: SemanticWriter, backend: SemanticBackend) -> None:
+    """The hits are those of the search without it, less what does not pass, by whichever way they are found."""
+    bodies = [f"{text} {'Number. ' * 60}{n}." for n in range(3) for text in (FILES, WEATHER, COOKING)]
+    changes = [upsert(f"d{n:02d}", body, offset=n) for n, body in enumerate(bodies)]
+    await put(writer, *(with_tags(each, "odd" if at % 2 else "even") for at, each in enumerate(changes)))
+    everything = (await ask(backend, "a forecast", limit=100)).hits
+    assert len(everything) == len(bodies)
+    only = Filter((frozenset({label("tags", "odd")}),))
+    expected = [hit for hit in everything if int(hit.id[1:]) % 2]
+    for limit in (1, 3, 100):
+        answer = await backend.search(Query("a forecast", limit, soon(), only))
+        assert list(answer.hits) == expected[:limit]
+    newest = await backend.newest(2, soon(), only)
+    assert ([hit.id for hit in newest.hits], newest.total) == (["d07", "d05"], 4)
 
 
 async def test_newest_first(writer: SemanticWriter, backend: SemanticBackend) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -12,9 +13,11 @@ import pytest
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess
 from indexer.errors import GenerationUnusable, WatermarkConflict, WriterFailed
+from indexer.filtering import label
 from indexer.semantic import PassageSettings, SemanticBackend, SemanticWriter
 from infra.supervisor.ports import free_port
-from streams.document import DocumentId
+from streams.change import Position, Upsert
+from streams.document import Document, DocumentId
 from streams.watermark import Watermark
 from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, delete, found, put, soon, upsert
 
@@ -90,6 +93,35 @@ async def test_unchanged_text_is_not_embedded_again(
     await put(writer, upsert("a", FILES, offset=2))
     assert await rows(database_dsn, "SELECT ctid::text FROM embed_search.g000001_passages") == before
     assert (await backend.fetch([DocumentId("a")], soon()))[DocumentId("a")].position.offset == 2
+
+
+async def test_labels_and_dates_follow_the_document(database_dsn: str, writer: SemanticWriter) -> None:
+    """Each document of a batch has its own labels, however many; another version replaces them, also of equal text."""
+
+    def version(name: str, body: str, offset: int, tags: tuple[str, ...], date: datetime | None = None) -> Upsert:
+        document = Document(id=DocumentId(name), body=body, tags=tags, published_at=date)
+        return Upsert(document, Position(0, offset, 1_700_000_000_000))
+
+    async def kept() -> list[tuple[object, ...]]:
+        return await rows(
+            database_dsn, "SELECT id, labels, published_us FROM embed_search.g000001_documents ORDER BY id"
+        )
+
+    def labels(*tags: str) -> list[int]:
+        unsigned = [label("tags", tag).to_bytes(8) for tag in tags]
+        return sorted(int.from_bytes(each, signed=True) for each in unsigned)
+
+    many = tuple(f"tag {number}" for number in range(50))
+    assert any(each < 0 for each in labels(*many))
+    early = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    await put(
+        writer, version("a", FILES, 1, many, early), version("b", FILES, 2, ()), version("c", FILES, 3, ("x", "y"))
+    )
+    assert await kept() == [("a", labels(*many), -1), ("b", [], None), ("c", labels("x", "y"), None)]
+    await put(
+        writer, version("a", FILES, 4, ("new",)), version("b", WEATHER, 5, ("x",), early), version("c", FILES, 6, ())
+    )
+    assert await kept() == [("a", labels("new"), None), ("b", labels("x"), -1), ("c", [], None)]
 
 
 async def test_two_writers_of_one_partition_fence_each_other(

@@ -1,8 +1,10 @@
 """The examples of the OpenAPI document: values of the real types, so that they cannot go out of date unnoticed."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from api.breaker import BreakerReport
+from api.filters import Bounds
 from api.fusion import Contribution
 from api.parameters import Fusion, SearchRequest
 from api.problems import Problem, ProblemKind
@@ -42,6 +44,11 @@ SEARCH_REQUEST: Final = SearchRequest(
     query="circuit breaker",
     limit=10,
     methods=["bm25", "tantivy", "native", "semantic"],
+    filters={
+        "source": ["patterns", "handbook"],
+        "published_at": Bounds(gte=datetime(2024, 1, 1, tzinfo=UTC)),
+        "metadata.edition": 2,
+    },
     fusion=Fusion(weights={"semantic": 1.5}),
     timeout_ms=800,
 )

@@ -13,6 +13,7 @@ from api.waiting import wait_until_reached
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.filtering import EVERYTHING, Filter
 from streams.watermark import Token
 
 OutcomeStatus = Literal["ok", "timeout", "error", "open"]
@@ -68,7 +69,7 @@ class Fanout:
         return {method: task.result() for method, task in tasks.items()}
 
     async def first_newest(
-        self, backends: Mapping[str, SearchBackend], limit: int, deadline: Deadline
+        self, backends: Mapping[str, SearchBackend], limit: int, deadline: Deadline, only: Filter = EVERYTHING
     ) -> dict[str, Outcome]:
         """The newest documents from the first backend that answers, and how those before it failed.
 
@@ -77,7 +78,7 @@ class Fanout:
         outcomes: dict[str, Outcome] = {}
         for method, backend in backends.items():
             share = deadline.within(deadline.remaining() / (len(backends) - len(outcomes)))
-            outcomes[method] = await self._outcome(backend, partial(backend.newest, limit, share), share)
+            outcomes[method] = await self._outcome(backend, partial(backend.newest, limit, share, only), share)
             if outcomes[method].answer is not None:
                 break
         return outcomes

@@ -1,6 +1,5 @@
-"""What a search may ask for, and its limits: the JSON of `POST /search` and the query string of `GET /search`."""
+"""What a search may ask for, field by field: the JSON of `POST /search` and the query string of `GET /search`."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
@@ -9,9 +8,10 @@ from msgspec import Meta
 
 from api.body import invalid_request
 from api.errors import InvalidRequest
-from api.fusion import DEFAULT_K, DEFAULT_WEIGHTS, FusionKind, FusionRule
-from streams.settings import METHODS
-from streams.watermark import MAX_TOKEN_CHARACTERS, Token
+from api.filters import Filters
+from api.fusion import DEFAULT_K, FusionKind
+from indexer.filtering import METADATA
+from streams.watermark import MAX_TOKEN_CHARACTERS
 
 MAX_QUERY_CHARACTERS: Final = 4_096
 MAX_LIMIT: Final = 1_000
@@ -55,6 +55,7 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Limit = 10
     offset: Offset = 0
     methods: Methods | None = None
+    filters: Filters = msgspec.field(default_factory=dict)
     fusion: Fusion = Fusion()
     highlight: Annotated[bool, Meta(description="Mark what matched in the snippets")] = True
     timeout_ms: TimeoutMs | None = None
@@ -62,12 +63,31 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The query string of `GET /search`; lists are separated by commas."""
+    """The query string of `GET /search`; lists are separated by commas.
+
+    Attributes:
+        source: collections, any of which a document must be from.
+        tags: any of which a document must have.
+        language: any of which a document must be in; `en` stands for `en-US` too.
+        published_gte: when a document must have been published: at this time or later.
+        published_gt: later than this.
+        published_lte: at this time or earlier.
+        published_lt: earlier than this.
+        metadata: what a document must have, each under `metadata.` and its name.
+    """
 
     q: Annotated[str, Meta(max_length=MAX_QUERY_CHARACTERS)] | None = None
     limit: Limit = 10
     offset: Offset = 0
     methods: str | None = None
+    source: str | None = None
+    tags: str | None = None
+    language: str | None = None
+    published_gte: str | None = msgspec.field(default=None, name="published_at.gte")
+    published_gt: str | None = msgspec.field(default=None, name="published_at.gt")
+    published_lte: str | None = msgspec.field(default=None, name="published_at.lte")
+    published_lt: str | None = msgspec.field(default=None, name="published_at.lt")
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     fusion: FusionKind = "rrf"
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = DEFAULT_K
     weights: str = ""
@@ -76,112 +96,17 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wait_for: WaitFor | None = None
 
 
-class SearchPlan(msgspec.Struct, frozen=True):
-    """A request that was held against every rule.
-
-    Attributes:
-        query: the text; None asks for the newest documents.
-        methods: to ask, in the order in which answers list them.
-        token: to wait for.
-        hurried: the client gives less time than the server would.
-    """
-
-    query: str | None
-    limit: int
-    offset: int
-    methods: tuple[str, ...]
-    rule: FusionRule
-    highlight: bool
-    timeout_ms: int
-    token: Token | None
-    hurried: bool = False
-
-
-class SearchRules(msgspec.Struct, frozen=True):
-    """What this system runs.
-
-    Attributes:
-        methods: the search methods.
-        topic: the topic whose tokens are ours.
-        timeout_ms: the deadline of a search that names none.
-    """
-
-    methods: tuple[str, ...]
-    topic: str
-    timeout_ms: int
-
-    def plan(self, request: SearchRequest) -> SearchPlan:
-        """Plan what a JSON request asks for.
-
-        Raises:
-            InvalidRequest: naming the field that breaks a rule.
-            InvalidToken: `wait_for` is not a token of ours.
-        """
-        check_query(request.query, field="query")
-        return self._plan(request, query=request.query, methods=request.methods, fusion=request.fusion)
-
-    def plan_parameters(self, parameters: SearchParameters) -> SearchPlan:
-        """Plan what a query string asks for; without `q`, the newest documents.
-
-        Raises:
-            InvalidRequest: naming the parameter that breaks a rule.
-            InvalidToken: `wait_for` is not a token of ours.
-        """
-        if parameters.q is not None:
-            check_query(parameters.q, field="q")
-        methods = None if parameters.methods is None else _names(parameters.methods)
-        fusion = Fusion(parameters.fusion, parameters.k, _parse_weights(parameters.weights))
-        return self._plan(parameters, query=parameters.q, methods=methods, fusion=fusion)
-
-    def _plan(
-        self,
-        request: SearchRequest | SearchParameters,
-        *,
-        query: str | None,
-        methods: Sequence[str] | None,
-        fusion: Fusion,
-    ) -> SearchPlan:
-        if request.offset + request.limit > MAX_END:
-            total = request.offset + request.limit
-            raise InvalidRequest("offset", f"offset and limit together must be at most {MAX_END}, got {total}")
-        chosen = self._choose(methods)
-        return SearchPlan(
-            query=query,
-            limit=request.limit,
-            offset=request.offset,
-            methods=chosen,
-            rule=_rule(fusion, chosen),
-            highlight=request.highlight,
-            timeout_ms=request.timeout_ms or self.timeout_ms,
-            token=None if request.wait_for is None else self._token(request.wait_for),
-            hurried=request.timeout_ms is not None and request.timeout_ms < self.timeout_ms,
-        )
-
-    def _choose(self, methods: Sequence[str] | None) -> tuple[str, ...]:
-        if methods is None:
-            return self.methods
-        if not methods:
-            raise InvalidRequest("methods", "must name at least one method")
-        for name in methods:
-            if name not in self.methods:
-                raise InvalidRequest("methods", f"{name[:64]!r} is not run here; there are {', '.join(self.methods)}")
-        return tuple(name for name in self.methods if name in methods)
-
-    def _token(self, text: str) -> Token:
-        token = Token.decode(text)
-        if token.topic != self.topic:
-            raise InvalidRequest("wait_for", f"the token is for another topic than {self.topic}")
-        return token
-
-
 def parse_parameters(query_string: bytes) -> SearchParameters:
     """Read a query string.
 
     Raises:
         InvalidRequest: naming the parameter to blame where there is one.
     """
-    fields = parse_query_string(query_string)
+    fields: dict[str, Any] = dict(parse_query_string(query_string))
+    metadata = {name: fields.pop(name) for name in list(fields) if name.startswith(METADATA)}
     try:
+        if metadata:
+            fields["metadata"] = metadata
         return msgspec.convert(fields, SearchParameters, strict=False)
     except msgspec.ValidationError as exc:
         raise invalid_request(exc) from exc
@@ -207,43 +132,3 @@ def parse_query_string(query_string: bytes) -> dict[str, str]:
             raise InvalidRequest(name, "is given more than once")
         fields[name] = value
     return fields
-
-
-def check_query(text: str, *, field: str) -> None:
-    """Hold the text of a query against the rules that no method can do without.
-
-    Raises:
-        InvalidRequest: naming `field`.
-    """
-    if not text.strip():
-        raise InvalidRequest(field, "must not be blank")
-    if "\0" in text:
-        raise InvalidRequest(field, "must not contain NUL characters")
-
-
-def _rule(fusion: Fusion, methods: tuple[str, ...]) -> FusionRule:
-    for name in fusion.weights:
-        if name not in METHODS:
-            raise InvalidRequest("fusion.weights", f"{name[:64]!r} is not a search method")
-    weights: Mapping[str, float] = {**DEFAULT_WEIGHTS, **fusion.weights}
-    if not any(weights[name] > 0 for name in methods):
-        raise InvalidRequest("fusion.weights", "at least one method that is asked must weigh more than 0")
-    return FusionRule(fusion.kind, fusion.k, weights)
-
-
-def _parse_weights(text: str) -> dict[str, float]:
-    """Read `semantic:1.5,bm25:1`."""
-    weights: dict[str, Any] = {}
-    for part in _names(text):
-        name, colon, weight = part.partition(":")
-        if not colon:
-            raise InvalidRequest("weights", "must read like semantic:1.5,bm25:1")
-        weights[name.strip()] = weight.strip()
-    try:
-        return msgspec.convert(weights, dict[str, Weight], strict=False)
-    except msgspec.ValidationError as exc:
-        raise InvalidRequest("weights", invalid_request(exc).detail) from exc
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

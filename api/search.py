@@ -10,7 +10,7 @@ from api.fanout import Fanout, Outcome
 from api.fusion import FusedHit, FusionRule, depth_for, fuse
 from api.highlighting import QueryHighlighter
 from api.hydration import hydrate
-from api.parameters import SearchPlan
+from api.plan import SearchPlan
 from api.presentation import present_results, relation, report
 from api.responses import SearchResponse
 from indexer.backend import Answer, Query, SearchBackend
@@ -88,8 +88,8 @@ class Searcher:
         fanout = Fanout(plan.token, clock=self._clock)
         end = plan.offset + plan.limit
         if plan.query is None:
-            return await fanout.first_newest(chosen, end, deadline)
-        return await fanout.ask_all(chosen, Query(plan.query, depth_for(end), deadline))
+            return await fanout.first_newest(chosen, end, deadline, plan.only)
+        return await fanout.ask_all(chosen, Query(plan.query, depth_for(end), deadline, plan.only))
 
 
 def _with_time_to_fetch(deadline: Deadline) -> Deadline:

@@ -17,7 +17,7 @@ import structlog
 from api.admission import Admission, make_admission
 from api.breaking import MethodBreaker
 from api.methods import make_methods
-from api.parameters import SearchRules
+from api.plan import SearchRules
 from api.publications import Publications
 from api.resources import Resources
 from api.search import Highlighters, Searcher

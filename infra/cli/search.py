@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import click
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from api.errors import InvalidRequest
+from api.filters import FilterValue, from_texts
 from infra.cli.client import ApiClient
 from infra.cli.options import json_option, url_option
 
@@ -19,20 +22,45 @@ _MARK: Final = re.compile(r"<mark>(.*?)</mark>", re.DOTALL)
 @click.command("search")
 @click.argument("query")
 @click.option("--methods", help="Methods to ask, separated by commas; all that run, if left out.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only documents with one of these values, separated by commas, in source, tags, language or metadata.NAME; "
+    "published_at.gte, .gt, .lte and .lt are bounds. May be repeated.",
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Hits to show.")
 @url_option
 @json_option
-def search_command(query: str, methods: str | None, limit: int, *, url: str, as_json: bool) -> None:
+def search_command(
+    query: str, methods: str | None, filters: tuple[str, ...], limit: int, *, url: str, as_json: bool
+) -> None:
     """Search for QUERY and show the best hits."""
     request: dict[str, Any] = {"query": query, "limit": limit}
     if methods is not None:
         request["methods"] = [name.strip() for name in methods.split(",") if name.strip()]
+    if filters:
+        request["filters"] = msgspec.to_builtins(_filters(filters))
     with ApiClient(url) as api:
         answer = api.search(request)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(answer)))
     else:
         _show(answer, Console())
+
+
+def _filters(options: Sequence[str]) -> dict[str, FilterValue]:
+    texts: dict[str, str] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals or name in texts:
+            raise click.BadParameter("must read like source=kernel, each field once", param_hint="--filter")
+        texts[name] = text
+    try:
+        return from_texts(texts)
+    except InvalidRequest as exc:
+        raise click.BadParameter(str(exc), param_hint="--filter") from exc
 
 
 def _show(answer: dict[str, Any], console: Console) -> None:

@@ -15,7 +15,7 @@ from api.authorised import Gate
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing
 from api.methods import make_methods
-from api.parameters import SearchRules
+from api.plan import SearchRules
 from api.publications import Publications
 from api.resources import Resources
 from api.scopes import ALL_SCOPES

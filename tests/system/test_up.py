@@ -16,7 +16,8 @@ from tests.system.processes import Program, program, run_command
 from tests.system.waiting import until
 
 STORY = [
-    {"id": "heap", "title": "Binary heap", "body": "heapq.nsmallest keeps the n smallest items of an iterable"},
+    {"id": "heap", "title": "Binary heap", "body": "heapq.nsmallest keeps the n smallest items of an iterable"}
+    | {"tags": ["structures"], "language": "en-GB", "published_at": "2024-01-31T12:00:00Z"},
     {"id": "path", "title": "Paths", "body": "os.path.split(path) separates a directory from a file name"},
     {"id": "lock", "title": "Locks", "body": "threading.Lock guards a critical section against concurrent threads"},
     {"id": "unicode/ключ 1", "title": "Юникод", "body": "идентификатор с косой чертой и пробелом"},
@@ -105,6 +106,7 @@ async def test_documents_live_and_die_in_all_four_indexes_and_survive_a_restart(
     await system.ready()
     token = publish(system, tmp_path)
     assert_found(system, token)
+    assert_narrowed(system)
     token = change(system)
     assert_changed(system, token)
     assert_status(system)
@@ -143,6 +145,21 @@ def assert_found(system: System, token: str) -> None:
     assert system.search(r"/os\.path\.\w+\(/", "native", token) == ["path"]
     assert system.search("how do I protect shared state from races", "semantic", token)[0] == "lock"
     assert system.search("косой чертой", "native", token) == ["unicode/ключ 1"]
+
+
+def assert_narrowed(system: System) -> None:
+    """A filter leaves, of documents that all match, the one that passes, whatever the method; and without a query."""
+    words = dict.fromkeys(METHODS, "smallest items directory file critical threads") | {"native": "a"}
+    filters = {"tags": ["structures"], "language": "en", "published_at": {"lt": "2024-02-01T00:00:00Z"}}
+    for method, query in words.items():
+        request = {"query": query, "methods": [method], "timeout_ms": WAIT_MS}
+        everything = system.http.post("/search", json=request).json()
+        assert len(everything["results"]) > 1, method
+        narrowed = system.http.post("/search", json=request | {"filters": filters}).json()
+        assert [hit["id"] for hit in narrowed["results"]] == ["heap"], method
+        assert narrowed["backends"][method]["total"] == 1
+    newest = system.http.get("/search", params={"tags": "structures"}).json()
+    assert ([hit["id"] for hit in newest["results"]], newest["total"]) == (["heap"], 1)
 
 
 def change(system: System) -> str:

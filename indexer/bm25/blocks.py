@@ -30,15 +30,37 @@ class ScoredLists(NamedTuple):
     """
 
     words: Ordinals
-    starts: npt.NDArray[np.uint64]
-    counts: Ordinals
-    block_starts: npt.NDArray[np.uint64]
     block_last: Ordinals
     block_words: Ordinals
     block_bounds: Steps
-    list_bounds: Steps
     lengths: Ordinals
     id_ranks: Ordinals
+
+
+class Term(NamedTuple):
+    """A term of a query in a segment that has it.
+
+    Attributes:
+        start: where its list begins, in words.
+        end: where its list ends.
+        first: its first full block, in the tables of blocks.
+        full: how many full blocks it has.
+        postings: how many it has.
+        steps: the bound of its list.
+        weight: repetitions times idf.
+    """
+
+    start: int
+    end: int
+    first: int
+    full: int
+    postings: int
+    steps: int
+    weight: float
+
+
+LOCATED: Final = len(Term._fields) - 1
+"""Columns of a table of located terms: all but the weight."""
 
 
 class Formula(NamedTuple):
@@ -74,17 +96,28 @@ class Block(NamedTuple):
 
 
 @inlined
-def blocks_of(lists: ScoredLists, place: int) -> Any:  # noqa: ANN401 - integers of numba's
-    """The first full block of a list, in the tables of blocks, and how many there are."""
-    first = signed(lists.block_starts[place])
-    return first, signed(lists.block_starts[place + 1]) - first
+def new_block() -> Block:
+    """Room for a block."""
+    unsigned = np.empty((2, BLOCK), np.uint32)
+    return Block(unsigned[0], unsigned[1], np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64))
 
 
 @inlined
-def first_block(lists: ScoredLists, place: int, block: int, ordinal: int) -> int:
+def term_of(located: Numbers, weight: float) -> Term:
+    """A term, of its row in a table of located ones."""
+    return Term(located[0], located[1], located[2], located[3], located[4], located[5], weight)
+
+
+@inlined
+def blocks_in(term: Term) -> int:
+    """How many blocks a list has, the rest included."""
+    return (term.postings + BLOCK - 1) // BLOCK
+
+
+@inlined
+def first_block(lists: ScoredLists, term: Term, block: int, ordinal: int) -> int:
     """The first block, from this one on, that reaches to an ordinal."""
-    first, full = blocks_of(lists, place)
-    while block < full and lists.block_last[first + block] < ordinal:
+    while block < term.full and lists.block_last[term.first + block] < ordinal:
         block += 1
     return block
 
@@ -100,49 +133,59 @@ def units_of(formula: Formula, weight: float, steps: int) -> int:
 
 
 @inlined
-def block_bound(lists: ScoredLists, formula: Formula, place: int, weight: float, block: int) -> int:
+def block_bound(lists: ScoredLists, formula: Formula, term: Term, block: int) -> int:
     """The most that a block of a list adds to a document."""
-    first, full = blocks_of(lists, place)
-    steps = lists.block_bounds[first + block] if block < full else lists.list_bounds[place]
-    return units_of(formula, weight, signed(steps))
+    steps = signed(lists.block_bounds[term.first + block]) if block < term.full else term.steps
+    return units_of(formula, term.weight, steps)
 
 
 @inlined
-def span_bound(lists: ScoredLists, formula: Formula, place: int, weight: float, block: int, end: int) -> int:
+def span_bound(lists: ScoredLists, formula: Formula, term: Term, block: int, end: int) -> int:
     """The most that a list adds to a document before `end`, from a block on; 0 only when no document there has it."""
-    first, full = blocks_of(lists, place)
     steps = 0
-    while block < full:
-        steps = max(steps, signed(lists.block_bounds[first + block]))
-        if lists.block_last[first + block] >= end:
+    while block < term.full:
+        steps = max(steps, signed(lists.block_bounds[term.first + block]))
+        if lists.block_last[term.first + block] >= end:
             break
         block += 1
-    if block == full and signed(lists.counts[place]) > full * BLOCK:
-        steps = max(steps, signed(lists.list_bounds[place]))  # what is no full block may reach into the span
-    return units_of(formula, weight, steps)
+    if block == term.full and term.postings > term.full * BLOCK:
+        steps = max(steps, term.steps)  # what is no full block may reach into the span
+    return units_of(formula, term.weight, steps)
 
 
 @inlined
-def open_block(lists: ScoredLists, place: int, number: int, block: Block) -> Any:  # noqa: ANN401 - integers of numba's
-    """Unpack the ordinals of a block. Returns where it begins, where its counts begin, and its postings."""
-    first, full = blocks_of(lists, place)
-    at = signed(lists.starts[place])
-    previous = signed(-1)
+def block_at(lists: ScoredLists, term: Term, number: int) -> Any:  # noqa: ANN401 - integers of numba's
+    """Where a block of a list begins, where its counts begin, the last ordinal before it, and its postings."""
+    at, previous = term.start, signed(-1)
     if number > 0:
-        at += signed(lists.block_words[first + min(number, full - 1)])
-        previous = signed(lists.block_last[first + number - 1])
-    if 0 < number == full:  # the rest of the list lies behind its last full block
+        at += signed(lists.block_words[term.first + min(number, term.full - 1)])
+        previous = signed(lists.block_last[term.first + number - 1])
+    if 0 < number == term.full:  # the rest of the list lies behind its last full block
         header = lists.words[at]
         at += 1 + packed_words(BLOCK, signed(header & 0xFF)) + packed_words(BLOCK, signed((header >> 8) & 0xFF))
-    size = min(BLOCK, signed(lists.counts[place]) - number * BLOCK)
-    return at, unpack_ordinals(lists.words, at, size, previous, block.ordinals), size
+    size = min(BLOCK, term.postings - number * BLOCK)
+    return at, at + 1 + packed_words(size, signed(lists.words[at] & 0xFF)), previous, size
+
+
+@inlined
+def open_block(lists: ScoredLists, term: Term, number: int, block: Block) -> Any:  # noqa: ANN401 - integers of numba's
+    """Unpack the ordinals of a block. Returns where it begins, where its counts begin, and its postings."""
+    at, column, previous, size = block_at(lists, term, number)
+    unpack_ordinals(lists.words, at, size, previous, block.ordinals)
+    return at, column, size
+
+
+@inlined
+def units_of_weight(formula: Formula, term: Term) -> float:
+    """What `score_posting` takes for a term's weight."""
+    return term.weight * (formula.k1 + 1.0) * SCORE_UNITS
 
 
 @inlined
 def score_posting(formula: Formula, weight: float, tf: float, length: float) -> int:
     """A term's part of a document's score, cut off below a unit; see `indexer.bm25.scoring`.
 
-    `weight` is the term's times k1 + 1 and in units.
+    `weight` is what `units_of_weight` gives.
     """
     return signed(weight * tf / (tf + (formula.norm_fixed + formula.norm_length * length)))
 

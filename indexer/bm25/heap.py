@@ -1,6 +1,6 @@
 """The best hits so far, as kernels keep them: a heap with the worst at the root, equal scores in the order of ids."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,12 @@ class Best(NamedTuple):
     ordinals: Ordinals
     size: Numbers
 
-    @classmethod
-    def of(cls, limit: int) -> Self:
-        """Room for so many hits."""
-        unsigned = np.empty((2, limit), np.uint32)
-        return cls(np.empty(limit, np.int64), unsigned[0], unsigned[1], np.zeros(1, np.int64))
+
+@inlined
+def new_best(limit: int) -> Best:
+    """Room for so many hits."""
+    unsigned = np.empty((2, limit), np.uint32)
+    return Best(np.empty(limit, np.int64), unsigned[0], unsigned[1], np.zeros(1, np.int64))
 
 
 @inlined

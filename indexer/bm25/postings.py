@@ -1,6 +1,7 @@
 """What a bm25 segment holds beside the documents.
 
-    posting.*            see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences
+    posting.*            see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences;
+                         frequent lists have flags
     bm25.lengths         terms of each document, repetitions included                                  uint32
     bm25.ranks           place of each document in the order of ids, for ties                          uint32
     bm25.block_bounds    of each full block, the largest saturation, in steps of `BOUND_STEP`, up      uint8
@@ -25,7 +26,6 @@ import numpy.typing as npt
 
 from indexer.analysis import Analyzer, get_analyzer
 from indexer.analysis.interning import TermInterner
-from indexer.bm25.blocks import ScoredLists
 from indexer.bm25.bounds import BoundsBuilder
 from indexer.bm25.inversion import invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
@@ -48,7 +48,7 @@ INDEX: Final = "bm25"
 FORMAT_VERSION: Final = 4
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
-4: segment files of format 3.
+4: segment files of format 3; flags of documents behind frequent lists.
 3: segment files of format 2.
 2: postings packed in blocks, with bounds of blocks and lists; ranks of ids.
 1: postings of (ordinal, occurrences), lengths; a title counts three times.
@@ -84,17 +84,18 @@ class Bm25Contents:
 
     Attributes:
         postings: by term.
+        block_bounds: for kernels, checked with the list, uint8.
+        list_bounds: the same of each list.
         average: average length that the bounds were computed with.
     """
 
     def __init__(self, file: SegmentFile) -> None:
         self._lengths = file.section("bm25.lengths", np.uint32)
         self._id_ranks = file.section("bm25.ranks", np.uint32)
-        self._block_bounds = file.section("bm25.block_bounds", np.uint8)
-        self._list_bounds = file.section("bm25.list_bounds", np.uint8)
-        self.postings = PostingLists(
-            file, columns=_COLUMNS, beside_lists=[self._list_bounds], beside_blocks=[self._block_bounds]
-        )
+        block_bounds = file.section("bm25.block_bounds", np.uint8)
+        list_bounds = file.section("bm25.list_bounds", np.uint8)
+        self.block_bounds, self.list_bounds = block_bounds.unchecked, list_bounds.unchecked
+        self.postings = PostingLists(file, columns=_COLUMNS, beside_lists=[list_bounds], beside_blocks=[block_bounds])
         self.average = float(file.array("bm25.average", np.uint64).view(np.float64)[0])
         if len(self._lengths) != len(self._id_ranks):
             raise GenerationUnusable(f"{file.path}: bm25 sections that do not fit each other")
@@ -104,10 +105,18 @@ class Bm25Contents:
         """Terms of each document, shape (documents,), uint32."""
         return self._lengths.whole()
 
-    def scored_lists(self, places: npt.NDArray[np.int64]) -> ScoredLists:
-        """As the kernel takes them that reads those at some places of the dictionary."""
-        bounds = (self._block_bounds.unchecked, self._list_bounds.unchecked)
-        return ScoredLists(*self.postings.packed(places), *bounds, self._lengths.whole(), self._id_ranks.whole())
+    @property
+    def id_ranks(self) -> npt.NDArray[np.uint32]:
+        """Place of each document in the order of ids, shape (documents,), uint32."""
+        return self._id_ranks.whole()
+
+    def touch(self, place: int) -> None:
+        """Check what kernels read of the list of the term at a place.
+
+        Raises:
+            SegmentDamaged: naming what changed.
+        """
+        self.postings.touch(place)
 
 
 class Bm25Engine:
@@ -202,7 +211,7 @@ def _write(
     ids: Sequence[DocumentId],
 ) -> None:
     bounds = BoundsBuilder(lengths)
-    write_postings(builder, chunks, columns=_COLUMNS, on_lists=bounds.add)
+    write_postings(builder, chunks, columns=_COLUMNS, flagged_documents=len(lengths), on_lists=bounds.add)
     bounds.write(builder)
     builder.add("bm25.lengths", lengths)
     ranks = np.empty(len(ids), np.uint32)

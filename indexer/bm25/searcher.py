@@ -1,28 +1,26 @@
-"""Answers bag-of-words queries, segment after segment, by the kernel of `indexer.bm25.topk`."""
+"""Answers bag-of-words queries, by the kernels of `indexer.bm25.lookup` and `indexer.bm25.topk`."""
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from indexer.analysis import get_analyzer
-from indexer.backend import Answer, Query
-from indexer.bm25.blocks import SCORE_UNITS, Formula
-from indexer.bm25.bounds import BOUND_STEP
-from indexer.bm25.heap import Best
+from indexer.backend import Answer, Hit, Query
+from indexer.bm25.blocks import SCORE_UNITS
+from indexer.bm25.lookup import located_terms
 from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_key
-from indexer.bm25.scoring import K1, B, Scorer
-from indexer.bm25.topk import NO_THRESHOLD, best_documents
+from indexer.bm25.scoring import Scorer
+from indexer.bm25.table import SegmentFlags, segment_flags, table_of
+from indexer.bm25.topk import HIT_COLUMNS, POSTINGS_A_CALL, ROOM, best_documents
 from indexer.errors import GenerationUnusable
 from indexer.filtering import Filter
 from indexer.generation import Generation
-from indexer.segment import ABSENT, Matches, Segment, SegmentedSearcher, Snapshot, best_hits
+from indexer.segment import SegmentedSearcher, Snapshot
 
-_ALL: Final = np.empty(0, np.uint8)
+Numbers = npt.NDArray[np.int64]
 
 
 class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
@@ -37,112 +35,82 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
 
     def __init__(self, generation: Generation) -> None:
         self._analyzer = get_analyzer(generation.settings.analyzer)
+        self._newest: _SearchedSnapshot | None = None
         super().__init__(generation, Bm25Engine(self._analyzer))
 
+    def close(self) -> None:
+        """As `SearchBackend.close`."""
+        self._newest = None
+        super().close()
+
     def _search(self, snapshot: Snapshot[Bm25Contents], query: Query) -> Answer:
-        terms = _QueryTerms(snapshot.segments, Counter(self._analyzer.terms(query.text)))
-        if not terms.frequencies.any():
-            return Answer([], 0, snapshot.manifest.watermark)
-        scorer = _scorer(snapshot.manifest.summary)
-        weights = terms.weights(scorer)
-        best, total = _BestOfSegments(query.limit, query.only), 0
-        # The largest first: its best hits raise the threshold for the others.
-        for place in sorted(range(len(snapshot.segments)), key=lambda each: -len(snapshot.segments[each].documents)):
-            query.deadline.check()
-            total += best.add(snapshot.segments[place], terms.places[place], weights, scorer)
-        return Answer(best_hits(best.matches, query.limit), total, snapshot.manifest.watermark)
+        repetitions = Counter(self._analyzer.terms(query.text))
+        hits, total = list[Hit](), 0
+        if repetitions and snapshot.documents:
+            hits, total = self._searched(snapshot).search(repetitions, query)
+        return Answer(hits, total, snapshot.manifest.watermark)
+
+    def _searched(self, snapshot: Snapshot[Bm25Contents]) -> "_SearchedSnapshot":
+        newest = self._newest
+        if newest is None or newest.snapshot is not snapshot:
+            self._newest = newest = _SearchedSnapshot(snapshot)
+        return newest
 
 
-class _QueryTerms:
-    """The distinct terms of a query, looked up in each segment.
-
-    Args:
-        segments: of the snapshot.
-        repetitions: how often each term is asked for.
+class _SearchedSnapshot:
+    """A snapshot as kernels take it.
 
     Attributes:
-        places: of each segment, the terms' places in its dictionary, `ABSENT` for those that it lacks, int64.
-        frequencies: live documents that have each term, shape (terms,), int64.
+        snapshot: as given.
     """
 
-    def __init__(self, segments: Sequence[Segment[Bm25Contents]], repetitions: Counter[str]) -> None:
-        keys = np.array([term_key(term) for term in repetitions], np.uint64)
-        self._repetitions = np.array([*repetitions.values()], np.float64)
-        located = [_located(segment, keys) for segment in segments]
-        self.places = [places for places, _ in located]
-        self.frequencies = sum((found for _, found in located), np.zeros(len(keys), np.int64))
+    def __init__(self, snapshot: Snapshot[Bm25Contents]) -> None:
+        self.snapshot = snapshot
+        # The largest first: its best hits raise the threshold for the others.
+        self._segments = sorted(snapshot.segments, key=lambda segment: -len(segment.documents))
+        self._table = table_of([each.contents for each in self._segments], [each.live for each in self._segments])
+        self._sizes = [len(segment.documents) for segment in self._segments]
 
-    def weights(self, scorer: Scorer) -> npt.NDArray[np.float64]:
-        """Repetitions times idf of each term, shape (terms,), float64; 0 for terms that no live document has."""
-        idf = [scorer.idf(frequency) if frequency else 0.0 for frequency in self.frequencies.tolist()]
-        weights: npt.NDArray[np.float64] = self._repetitions * np.array(idf)
-        return weights
+    def search(self, repetitions: Counter[str], query: Query) -> tuple[list[Hit], int]:
+        """The best hits, and how many documents that may be found have a term.
 
+        Args:
+            repetitions: how often each term is asked for.
+            query: how many hits, of which documents, and when to stop.
+        """
+        table, limit = self._table, query.limit
+        located, frequencies = located_terms(table, np.array([*map(term_key, repetitions)], np.uint64))
+        if not any(frequencies):
+            return [], 0
+        scorer = _scorer(self.snapshot.manifest.summary)
+        pairs = zip(repetitions.values(), frequencies, strict=True)
+        weights = np.array([times * scorer.idf(frequency) if frequency else 0.0 for times, frequency in pairs])
+        hits = np.empty((sum(min(limit, size) for size in self._sizes), HIT_COLUMNS), np.int64)
+        found, space, segment = np.zeros(2, np.int64), np.empty(ROOM, np.int64), 0
+        allowed = self._allowed(query.only)
+        arrays, average = (table.rows, table.averages, allowed.addresses), scorer.average_length
+        while segment < len(self._sizes):
+            query.deadline.check()
+            segment = best_documents(
+                *arrays, average, segment, located, weights, limit, POSTINGS_A_CALL, hits, found, space
+            )
+        size, total = found.tolist()
+        return self._hits(hits[:size], limit), total
 
-class _BestOfSegments:
-    """The best hits so far.
+    def _allowed(self, only: Filter) -> SegmentFlags:
+        """The documents that may be found."""
+        if not only:
+            return self._table.live
+        return segment_flags([segment.passing(only) for segment in self._segments])
 
-    Args:
-        limit: how many are wanted.
-        only: the documents that count.
-    """
-
-    def __init__(self, limit: int, only: Filter) -> None:
-        self._limit = limit
-        self._only = only
-        self._scores = np.empty(0, np.int64)
-        self.matches: list[Matches] = []
-
-    def add(
-        self,
-        segment: Segment[Bm25Contents],
-        places: npt.NDArray[np.int64],
-        weights: npt.NDArray[np.float64],
-        scorer: Scorer,
-    ) -> int:
-        """Search a segment, and return how many of its documents have a term and count."""
-        held = places != ABSENT
-        if not held.all():
-            places, weights = places[held], weights[held]
-        if not len(places):
-            return 0
-        passing = segment.passing(self._only)
-        if passing is not None and not passing.any():
-            return 0
-        best = Best.of(min(self._limit, len(segment.documents)))
-        formula = _formula(segment.contents, scorer)
-        allowed = _ALL if passing is None else passing.view(np.uint8)
-        lists = segment.contents.scored_lists(places)
-        total = best_documents(lists, formula, places, weights, allowed, self._threshold(), best)
-        size = int(best.size[0])
-        if size:
-            self._scores = np.concatenate((self._scores, best.scores[:size]))
-            self.matches.append(Matches(segment.documents, best.ordinals[:size], best.scores[:size] / SCORE_UNITS))
-        return total
-
-    def _threshold(self) -> int:
-        """The score, in units, that a document must reach to be among the best."""
-        if len(self._scores) < self._limit:
-            return NO_THRESHOLD
-        self._scores = np.partition(self._scores, -self._limit)[-self._limit :]
-        return int(self._scores[0])
-
-
-def _located(
-    segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places of terms in the segment's dictionary, and how many live documents have each; both (terms,), int64."""
-    postings, live = segment.contents.postings, segment.live
-    places, frequencies = postings.locate(keys)
-    if live is not None:
-        held = places != ABSENT
-        frequencies[held] = [postings.live_count(place, live) for place in places[held].tolist()]
-    return places, frequencies
-
-
-def _formula(contents: Bm25Contents, scorer: Scorer) -> Formula:
-    stretched = max(1.0, scorer.average_length / contents.average)  # see `indexer.bm25.postings`
-    return Formula(K1, K1 * (1 - B), K1 * B / scorer.average_length, BOUND_STEP * stretched)
+    def _hits(self, rows: Numbers, limit: int) -> list[Hit]:
+        """Hits of a table of them; of those with the worst score, the first by id."""
+        hits = [
+            Hit(self._segments[segment].documents.id(ordinal), score / SCORE_UNITS)
+            for score, segment, ordinal in rows.tolist()
+        ]
+        hits.sort(key=lambda hit: (-hit.score, hit.id))
+        return hits[:limit]
 
 
 @lru_cache(maxsize=2)

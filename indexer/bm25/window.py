@@ -1,68 +1,63 @@
 """A window of documents, whose scores a kernel adds up term by term before it looks at the next."""
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from indexer.bm25.blocks import (
-    SCORE_UNITS,
     Block,
     Formula,
     Numbers,
     Ordinals,
     ScoredLists,
+    Term,
+    block_at,
     block_bound,
     open_block,
     score_block,
     score_posting,
+    units_of_weight,
 )
+from indexer.bm25.flags import Flags, bits_set, flags_of_list, is_set
 from indexer.bm25.heap import Best, offer, score_to_reach
-from indexer.compiled import inlined, signed
-from indexer.segment.packing import BLOCK, unpack_column
+from indexer.compiled import inlined, part, signed
+from indexer.segment.packing import BLOCK, WORD_BITS, number_in_column
 
 WINDOW: Final = 8192
 """Documents that are looked at together; their sums stay in the processor's nearest caches."""
 
-_MATCHES: Final = 1
-_IN_RUNNING: Final = 2
-"""What is known of a document: that it has a term, that it may be among the best."""
-
-Flags = npt.NDArray[np.uint8]
+FIRST_WINDOW: Final = 512
+"""Documents of the first window of a query."""
 
 
 class Window(NamedTuple):
     """The documents from ordinal `first` to before `last`.
 
     Attributes:
-        first: the first of them.
+        first: the first of them; a multiple of `WORD_BITS`.
         last: the one behind them.
-        sums: their scores so far, in units, shape (WINDOW,), int64; 0 for all but those in `chosen`.
-        known: what is known of each, shape (WINDOW,), uint8.
-        chosen: places of those whose scores are added up, shape (WINDOW + 1,), uint32.
-        hits: places in a block, shape (BLOCK + 1,), uint32.
+        sums: their scores so far, in units, shape (WINDOW,), int64; all 0 between two windows.
+        chosen: places of those that can be among the best, ascending, shape (WINDOW,), uint32.
     """
 
     first: int
     last: int
     sums: Numbers
-    known: Flags
     chosen: Ordinals
-    hits: Ordinals
 
 
 @inlined
-def none_counts(window: Window, allowed: Flags) -> bool:
-    """Whether no document of the window is allowed."""
-    joined = np.uint8(0)
-    for ordinal in range(window.first, window.last):
-        joined |= allowed[ordinal]
+def is_empty(window: Window, matching: Flags) -> bool:
+    """Whether no document of the window matches."""
+    joined = np.uint32(0)
+    for word in range(window.first // WORD_BITS, (window.last + WORD_BITS - 1) // WORD_BITS):
+        joined |= matching[word]
     return bool(joined == 0)
 
 
 @inlined
-def _inside(window: Window, block: Block, size: int) -> Any:  # noqa: ANN401 - integers of numba's
-    """Which postings of a block lie in the window, as first and last + 1."""
+def _add(window: Window, block: Block, size: int) -> None:
+    """Add those postings of a scored block that lie in the window to the sums."""
     begin, end = 0, size
     if block.ordinals[0] < window.first:
         for i in range(size):
@@ -71,164 +66,175 @@ def _inside(window: Window, block: Block, size: int) -> Any:  # noqa: ANN401 - i
         end = 0
         for i in range(size):
             end += block.ordinals[i] < window.last
-    return begin, end
-
-
-@inlined
-def _mark(window: Window, block: Block, begin: int, end: int) -> None:
-    """Note that documents have a term."""
     base = np.uint32(window.first)
     for i in range(begin, end):
-        window.known[block.ordinals[i] - base] |= np.uint8(_MATCHES)
+        window.sums[block.ordinals[i] - base] += block.parts[i]
 
 
-@inlined
-def _add(window: Window, block: Block, begin: int, end: int, chosen: int) -> int:
-    """Add a scored block to the sums. Returns how many documents are chosen then."""
-    base = np.uint32(window.first)
-    for i in range(begin, end):
-        slot = block.ordinals[i] - base
-        window.sums[slot] += block.parts[i]
-        window.chosen[chosen] = slot
-        chosen += window.known[slot] < _IN_RUNNING
-        window.known[slot] = np.uint8(_MATCHES | _IN_RUNNING)
-    return chosen
-
-
-@inlined
-def score(  # noqa: PLR0913, PLR0917 - kernels have no objects to keep these in
+@part
+def score(
     lists: ScoredLists,
     formula: Formula,
-    place: int,
-    weight: float,
+    term: Term,
     number: int,
     window: Window,
     block: Block,
-    chosen: int,
     needed: int,
-) -> Any:  # noqa: ANN401 - integers of numba's
-    """Add a term to the sums of the documents of the window that have it, but where a block stays below `needed`.
-
-    Returns:
-        its first block of the next window, and how many documents are chosen now.
-    """
-    units = weight * (formula.k1 + 1.0) * SCORE_UNITS
-    while number * BLOCK < signed(lists.counts[place]):
-        at, column, size = open_block(lists, place, number, block)
-        if block.ordinals[0] >= window.last:
-            break
-        begin, end = _inside(window, block, size)
-        if block_bound(lists, formula, place, weight, number) < needed:
-            _mark(window, block, begin, end)
-        else:
-            score_block(lists, formula, units, at, column, size, block)
-            chosen = _add(window, block, begin, end, chosen)
-        if block.ordinals[size - 1] >= window.last:
-            break
-        number += 1
-    return number, chosen
-
-
-@inlined
-def choose(window: Window, chosen: int, needed: int) -> int:
-    """Forget the scores of all documents that have less than they need. Returns how many are left."""
-    left = 0
-    for i in range(chosen):
-        slot = window.chosen[i]
-        fits = window.sums[slot] >= needed
-        window.chosen[left] = slot
-        left += fits
-        window.known[slot] = np.uint8(_MATCHES | _IN_RUNNING) if fits else np.uint8(_MATCHES)
-        window.sums[slot] = window.sums[slot] if fits else 0
-    return left
-
-
-@inlined
-def _complete(  # noqa: PLR0913, PLR0917 - see `score`
-    lists: ScoredLists,
-    formula: Formula,
-    units: float,
-    at: int,
-    column: int,
-    size: int,
-    window: Window,
-    block: Block,
-    begin: int,
-    end: int,
-) -> None:
-    """Note that documents have a term, and add it to the sums of those that are chosen."""
-    base = np.uint32(window.first)
-    hits = 0
-    for i in range(begin, end):
-        slot = block.ordinals[i] - base
-        known = window.known[slot]
-        window.hits[hits] = np.uint32(i)
-        hits += signed(known >> np.uint8(1))
-        window.known[slot] = known | np.uint8(_MATCHES)
-    if hits == 0:
-        return
-    unpack_column(lists.words, at, column, size, block.counts)
-    for hit in range(hits):
-        ordinal = block.ordinals[window.hits[hit]]
-        tf = float(block.counts[window.hits[hit]])
-        window.sums[ordinal - base] += score_posting(formula, units, tf, float(lists.lengths[ordinal]))
-
-
-@inlined
-def complete(  # noqa: PLR0913, PLR0917 - see `score`
-    lists: ScoredLists,
-    formula: Formula,
-    place: int,
-    weight: float,
-    number: int,
-    window: Window,
-    block: Block,
-    chosen: int,
 ) -> int:
-    """Count the documents of the window that have a term, and add it to the sums of those that are chosen.
+    """Add a term to the sums of the documents of the window that have it, but for blocks that stay below `needed`.
 
     Returns:
         its first block of the next window.
     """
-    units = weight * (formula.k1 + 1.0) * SCORE_UNITS
-    while number * BLOCK < signed(lists.counts[place]):
-        at, column, size = open_block(lists, place, number, block)
-        if block.ordinals[0] >= window.last:
+    units = units_of_weight(formula, term)
+    while number * BLOCK < term.postings:
+        if number > 0 and signed(lists.block_last[term.first + number - 1]) >= window.last - 1:
             break
-        begin, end = _inside(window, block, size)
-        if chosen == 0:
-            _mark(window, block, begin, end)
-        else:
-            _complete(lists, formula, units, at, column, size, window, block, begin, end)
-        if block.ordinals[size - 1] >= window.last:
+        if block_bound(lists, formula, term, number) >= needed:
+            at, column, size = open_block(lists, term, number, block)
+            score_block(lists, formula, units, at, column, size, block)
+            _add(window, block, size)
+        if number == term.full or signed(lists.block_last[term.first + number]) >= window.last:
             break
         number += 1
     return number
 
 
+@part
+def choose(window: Window, matching: Flags, needed: int) -> int:
+    """Find the documents whose sums are what they need at least. Returns how many there are."""
+    found, sums, chosen = 0, window.sums, window.chosen
+    first = np.uint32(window.first) >> np.uint32(5)
+    for group in range(np.uint32(window.last - window.first + WORD_BITS - 1) >> np.uint32(5)):
+        word = matching[first + np.uint32(group)]
+        start = np.uint32(group) << np.uint32(5)
+        largest = sums[start]
+        for i in range(np.uint32(WORD_BITS)):
+            largest = max(largest, sums[start + i])
+        if word == 0 or largest < needed:
+            continue
+        for i in range(np.uint32(WORD_BITS)):
+            chosen[found] = start + i
+            found += signed((word >> i) & np.uint32(1)) & (sums[start + i] >= needed)
+    return found
+
+
 @inlined
-def collect(lists: ScoredLists, window: Window, chosen: int, allowed: Flags, threshold: int, best: Best) -> None:
-    """Offer the chosen documents to the best, and forget their scores."""
+def keep(window: Window, chosen: int, needed: int) -> int:
+    """Forget those chosen documents that have less than they need. Returns how many are left."""
+    left = 0
+    for i in range(chosen):
+        slot = window.chosen[i]
+        window.chosen[left] = slot
+        left += window.sums[slot] >= needed
+    return left
+
+
+@inlined
+def _place_in_block(flags: Flags, previous: int, ordinal: int) -> int:
+    """How many documents between two have their flag: the place of the second in the block behind the first."""
+    start, end = previous + 1, signed(ordinal)
+    first, last = start >> 5, end >> 5
+    from_start = ~((np.uint32(1) << np.uint32(start & 31)) - np.uint32(1))
+    to_end = (np.uint32(1) << np.uint32(end & 31)) - np.uint32(1)
+    if first == last:
+        return signed(bits_set(flags[first] & from_start & to_end))
+    place = signed(bits_set(flags[first] & from_start)) + signed(bits_set(flags[last] & to_end))
+    for word in range(first + 1, last):
+        place += bits_set(flags[word])
+    return place
+
+
+@inlined
+def _complete_flagged(  # noqa: PLR0913, PLR0917 - see `score`
+    lists: ScoredLists,
+    formula: Formula,
+    term: Term,
+    units: float,
+    number: int,
+    window: Window,
+    flags: Flags,
+    chosen: int,
+) -> int:
+    """As `complete`, for a list with flags: these say where in a block a posting is, so that none is unpacked."""
+    last, lengths, sums = lists.block_last, lists.lengths, window.sums
+    opened, at, column, previous, size = -1, 0, 0, 0, 0
+    for i in range(chosen):
+        slot = window.chosen[i]
+        ordinal = np.uint32(window.first) + slot
+        if not is_set(flags, ordinal):
+            continue
+        while number < term.full and last[term.first + number] < ordinal:
+            number += 1
+        if opened != number:
+            at, column, previous, size = block_at(lists, term, number)
+            opened = number
+        here = _place_in_block(flags, previous, ordinal)
+        tf = float(number_in_column(lists.words, at, column, size, here))
+        sums[slot] += score_posting(formula, units, tf, float(lengths[ordinal]))
+    return number
+
+
+@inlined
+def _complete_unflagged(  # noqa: PLR0913, PLR0917 - see `score`
+    lists: ScoredLists,
+    formula: Formula,
+    term: Term,
+    units: float,
+    number: int,
+    window: Window,
+    block: Block,
+    chosen: int,
+) -> int:
+    """As `complete`; blocks without any chosen document are not unpacked."""
+    opened = -1
+    at, column, size, here = 0, 0, 0, 0
+    for i in range(chosen):
+        slot = window.chosen[i]
+        ordinal = np.uint32(window.first + slot)
+        while number < term.full and lists.block_last[term.first + number] < ordinal:
+            number += 1
+        if number * BLOCK >= term.postings:
+            break
+        if opened != number:
+            at, column, size = open_block(lists, term, number, block)
+            opened, here = number, 0
+        while here < size and block.ordinals[here] < ordinal:
+            here += 1
+        if here < size and block.ordinals[here] == ordinal:
+            tf = float(number_in_column(lists.words, at, column, size, here))
+            window.sums[slot] += score_posting(formula, units, tf, float(lists.lengths[ordinal]))
+    return number
+
+
+@part
+def complete(
+    lists: ScoredLists,
+    formula: Formula,
+    term: Term,
+    number: int,
+    window: Window,
+    block: Block,
+    chosen: int,
+) -> int:
+    """Add a term to the sums of the chosen documents that have it.
+
+    Returns:
+        its first block of the next window, or one before.
+    """
+    units, flags = units_of_weight(formula, term), flags_of_list(lists, term)
+    if len(flags) > 0:
+        return _complete_flagged(lists, formula, term, units, number, window, flags, chosen)
+    return _complete_unflagged(lists, formula, term, units, number, window, block, chosen)
+
+
+@inlined
+def collect(lists: ScoredLists, window: Window, chosen: int, threshold: int, best: Best) -> None:
+    """Offer the chosen documents to the best."""
     floor = score_to_reach(best, threshold)
     for i in range(chosen):
         slot = window.chosen[i]
         ordinal = window.first + slot
-        if window.sums[slot] >= floor and (len(allowed) == 0 or allowed[ordinal] != 0):
+        if window.sums[slot] >= floor:
             offer(best, window.sums[slot], lists.id_ranks[ordinal], ordinal)
             floor = score_to_reach(best, threshold)
-        window.sums[slot] = 0
-
-
-@inlined
-def count(window: Window, allowed: Flags) -> int:
-    """How many documents of the window have a term and are allowed; this is forgotten."""
-    matched, size = 0, window.last - window.first
-    for slot in range(size):
-        window.known[slot] &= np.uint8(_MATCHES)
-    if len(allowed) > 0:
-        for slot in range(size):
-            window.known[slot] &= np.uint8(allowed[window.first + slot] != 0)
-    for slot in range(size):
-        matched += window.known[slot]
-    window.known[:] = 0
-    return matched

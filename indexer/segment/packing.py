@@ -17,9 +17,16 @@ from indexer.compiled import inlined, int64, kernel, readable, signed, uint32, u
 BLOCK: Final = 128
 """Postings of a full block."""
 
+WORD_BITS: Final = 32
+
+FLAGGED_SHARE: Final = 32
+"""A list has flags when one of so many documents is in it: they take as much as a word for each posting."""
+
+LEAST_FLAGGED: Final = 32
+"""Postings of the shortest list that has flags; those of a shorter one are unpacked at once."""
+
 _LANES: Final = 4
 _ROWS: Final = BLOCK // _LANES
-_WORD_BITS: Final = 32
 
 Words = npt.NDArray[np.uint32]
 
@@ -40,7 +47,19 @@ def bits_needed(values: Words, count: int) -> int:
 @inlined
 def packed_words(count: int, bits: int) -> int:
     """Words that so many values take, in a full block as in a rest."""
-    return (count * bits + _WORD_BITS - 1) // _WORD_BITS
+    return (count * bits + WORD_BITS - 1) // WORD_BITS
+
+
+@inlined
+def flag_words(documents: int) -> int:
+    """Words that the flags of so many documents take."""
+    return (documents + WORD_BITS - 1) // WORD_BITS
+
+
+@inlined
+def has_flags(count: int, documents: int) -> bool:
+    """Whether a list of so many postings is followed by flags, where lists are; `documents` is 0 where none is."""
+    return documents > 0 and count >= LEAST_FLAGGED and count * FLAGGED_SHARE >= documents
 
 
 @inlined
@@ -50,10 +69,10 @@ def pack(values: Words, count: int, bits: int, words: Words, at: int) -> None:
         lane, row = (i % _LANES, i // _LANES) if count == BLOCK else (0, i)
         step = _LANES if count == BLOCK else 1
         place = row * bits
-        word, shift = at + place // _WORD_BITS * step + lane, place % _WORD_BITS
+        word, shift = at + place // WORD_BITS * step + lane, place % WORD_BITS
         words[word] |= np.uint32(values[i] << np.uint32(shift))
-        if shift + bits > _WORD_BITS:
-            words[word + step] |= np.uint32(values[i] >> np.uint32(_WORD_BITS - shift))
+        if shift + bits > WORD_BITS:
+            words[word + step] |= np.uint32(values[i] >> np.uint32(WORD_BITS - shift))
 
 
 @inlined
@@ -70,8 +89,8 @@ def unpack(words: Words, at: int, count: int, bits: int, values: Words) -> None:
             place = i * bits
             word, shift = at + (place >> 5), np.uint64(place & 31)
             pair = np.uint64(words[word])
-            if (place & 31) + bits > _WORD_BITS:
-                pair |= np.uint64(words[word + 1]) << np.uint64(_WORD_BITS)
+            if (place & 31) + bits > WORD_BITS:
+                pair |= np.uint64(words[word + 1]) << np.uint64(WORD_BITS)
             values[i] = np.uint32((pair >> shift) & mask)
 
 
@@ -81,8 +100,8 @@ def _unpack_block(words: Words, at: int, bits: int, values: Words) -> None:
     for row in range(_ROWS):
         place = row * bits
         word, shift = at + (place >> 5) * _LANES, np.uint32(place & 31)
-        if (place & 31) + bits > _WORD_BITS:
-            rest = np.uint32(_WORD_BITS) - shift
+        if (place & 31) + bits > WORD_BITS:
+            rest = np.uint32(WORD_BITS) - shift
             for lane in range(_LANES):
                 both = (words[word + lane] >> shift) | (words[word + _LANES + lane] << rest)
                 values[row * _LANES + lane] = both & mask
@@ -116,15 +135,30 @@ def unpack_column(words: Words, header: int, at: int, count: int, values: Words)
         values[i] += np.uint32(1)
 
 
+@inlined
+def number_in_column(words: Words, header: int, at: int, count: int, place: int) -> Any:  # noqa: ANN401 - numba's
+    """One number of the second column, without unpacking the others; as `unpack_column`."""
+    bits = signed((words[header] >> np.uint32(8)) & np.uint32(0xFF))
+    lane, row, step = (place % _LANES, place // _LANES, _LANES) if count == BLOCK else (0, place, 1)
+    word, shift = at + (row * bits >> 5) * step + lane, row * bits & 31
+    value = np.uint64(0)
+    if bits > 0:
+        value = np.uint64(words[word]) >> np.uint64(shift)
+    if shift + bits > WORD_BITS:
+        value |= np.uint64(words[word + step]) << np.uint64(WORD_BITS - shift)
+    return signed(value & np.uint64((1 << bits) - 1)) + 1
+
+
 _TABLE = readable(uint32)
 _STARTS = readable(int64)
 
 
-@kernel(int64, _TABLE, _TABLE, _STARTS, writable(uint32), writable(int64), writable(uint32), writable(uint32))
-def pack_lists(
+@kernel(int64, _TABLE, _TABLE, _STARTS, int64, writable(uint32), writable(int64), writable(uint32), writable(uint32))
+def pack_lists(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     ordinals: Words,
     column: Words,
     starts: npt.NDArray[np.int64],
+    documents: int,
     words: Words,
     places: npt.NDArray[np.int64],
     block_last: Words,
@@ -136,6 +170,7 @@ def pack_lists(
         ordinals: of all lists, shape (n,), uint32; ascending within a list.
         column: the number beside each, at least 1, shape (n,), uint32; empty when there is none.
         starts: where each list begins in them, and the end of the last, shape (lists + 1,), int64.
+        documents: of the segment, for lists that are followed by flags; 0 for lists without.
         words: takes the packed words, zero before, long enough, uint32.
         places: takes the word where each list begins, and the end of the last, shape (lists + 1,), int64.
         block_last: takes the last ordinal of each full block, uint32.
@@ -165,6 +200,10 @@ def pack_lists(
             at += 1 + packed_words(count, gap_bits)
             pack(values, count, value_bits, words, at)
             at += packed_words(count, value_bits)
+        if has_flags(starts[each + 1] - starts[each], documents):
+            for i in range(starts[each], starts[each + 1]):
+                words[at + signed(ordinals[i] >> np.uint32(5))] |= np.uint32(1) << (ordinals[i] & np.uint32(31))
+            at += flag_words(documents)
     places[len(starts) - 1] = at
     return blocks
 

@@ -7,7 +7,7 @@ are named, and of which `indexer.segment.packing` explains the packed words:
     posting.keys          sorted, each once                                                            uint64
     posting.counts        postings of each key                                                         uint32
     posting.starts        the word of `posting.words` where each list begins, and the end of the last  uint64, keys + 1
-    posting.words         the lists, bit-packed in blocks of 128                                       uint32
+    posting.words         the lists, bit-packed in blocks of 128, frequent ones with flags behind      uint32
     posting.block_starts  the first full block of each key, and their number                           uint64, keys + 1
     posting.block_last    last ordinal of each full block                                              uint32
     posting.block_words   where it begins, in words from the beginning of its list                     uint32
@@ -17,7 +17,7 @@ the mapped file; no process holds it as a dict.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,8 @@ import numpy.typing as npt
 from indexer.errors import GenerationUnusable
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
-from indexer.segment.packing import BLOCK, pack_lists, unpack_lists
+from indexer.segment.packing import BLOCK, FLAGGED_SHARE, flag_words, pack_lists, unpack_lists
+from indexer.segment.pages import Pages
 from indexer.segment.section import Section
 
 GONE: Final = np.iinfo(np.uint32).max
@@ -38,16 +39,29 @@ _CHUNK_POSTINGS: Final = 1 << 20
 Keys = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.uint32]
 Starts = npt.NDArray[np.int64]
-PackedLists = tuple[Table, Keys, Table, Keys, Table, Table]
-"""For kernels.
 
-- the packed lists, uint32
-- the word where each list begins, and the end of the last, uint64
-- postings of each list, uint32
-- first full block of each list, and their number, uint64
-- last ordinal of each full block, uint32
-- where it begins, in words from the beginning of its list, uint32
-"""
+
+class MappedLists(NamedTuple):
+    """The sections as they are mapped, for kernels; they read only lists that `PostingLists.touch` has checked.
+
+    Attributes:
+        pages: of the file.
+        keys_at: place of the keys in it.
+        counts_at: place of the counts in it.
+        touched: by key, not 0 for lists that were checked, shape (keys,), uint8.
+    """
+
+    pages: Pages
+    keys_at: int
+    counts_at: int
+    touched: npt.NDArray[np.uint8]
+    keys: Keys
+    counts: Table
+    starts: Keys
+    words: Table
+    block_starts: Keys
+    block_last: Table
+    block_words: Table
 
 
 class PostingChunk(msgspec.Struct, frozen=True):
@@ -75,6 +89,10 @@ class PostingLists:
         columns: width of a posting, the ordinal included: 1 or 2.
         beside_lists: what an engine keeps, a row for each key.
         beside_blocks: the same for each full block.
+
+    Attributes:
+        columns: as given.
+        mapped: for kernels.
     """
 
     def __init__(
@@ -94,13 +112,11 @@ class PostingLists:
         self._block_starts = file.section(f"{name}.block_starts", np.uint64)
         self._block_last = file.section(f"{name}.block_last", np.uint32)
         self._block_words = file.section(f"{name}.block_words", np.uint32)
-        by_list = (self._words.unchecked, self._starts.unchecked, self._counts.unchecked)
-        by_block = (self._block_starts.unchecked, self._block_last.unchecked, self._block_words.unchecked)
-        self._packed: PackedLists = (*by_list, *by_block)
         self._beside_lists = (self._counts, *beside_lists)
         self._beside_blocks = (self._block_last, self._block_words, *beside_blocks)
         self._dictionary = Dictionary(self._keys, self._counts)
         self._touched = bytearray(len(self._keys))
+        self.mapped = self._mapped()
         self._check_lengths(f"{file.path}: {name}")
 
     @property
@@ -113,12 +129,14 @@ class PostingLists:
         """Postings of each key, shape (n,), uint32."""
         return self._counts.whole()
 
-    def packed(self, places: Starts) -> PackedLists:
-        """The lists for a kernel that reads those at some places, and no other."""
-        for place in places.tolist():
-            if not self._touched[place]:
-                self._touch(place)
-        return self._packed
+    def touch(self, place: int) -> None:
+        """Check what kernels read of the list of the key at a place.
+
+        Raises:
+            SegmentDamaged: naming what changed.
+        """
+        if not self._touched[place]:
+            self._touch(place)
 
     def find(self, key: int) -> Table:
         """The postings of a key, shape (n, columns), uint32; empty when the segment does not have it."""
@@ -150,10 +168,6 @@ class PostingLists:
             counts[first:last] = np.add.reduceat(held, ends - self.counts[first:last], dtype=np.int64)
         return counts
 
-    def live_count(self, place: int, live: npt.NDArray[np.bool_]) -> int:
-        """How many documents have the key at a place, of those with a flag; costs a pass over its list."""
-        return int(np.count_nonzero(live[self._unpacked(place, place + 1)[:, 0]]))
-
     def chunk(self, first: int, last: int) -> PostingChunk:
         """The postings of the keys from place `first` to before `last`."""
         return PostingChunk(np.repeat(self.keys[first:last], self.counts[first:last]), self._unpacked(first, last))
@@ -179,8 +193,22 @@ class PostingLists:
             yield first, last
             first = last
 
+    def _mapped(self) -> MappedLists:
+        return MappedLists(
+            pages=self._keys.pages,
+            keys_at=self._keys.at,
+            counts_at=self._counts.at,
+            touched=np.frombuffer(self._touched, np.uint8),
+            keys=self._keys.unchecked,
+            counts=self._counts.unchecked,
+            starts=self._starts.unchecked,
+            words=self._words.unchecked,
+            block_starts=self._block_starts.unchecked,
+            block_last=self._block_last.unchecked,
+            block_words=self._block_words.unchecked,
+        )
+
     def _touch(self, place: int) -> None:
-        """Check what kernels read of a list."""
         self._words.touch(self._starts.number(place), self._starts.number(place + 1))
         for each in self._beside_lists:
             each.touch(place, place + 1)
@@ -202,6 +230,7 @@ def write_postings(
     *,
     name: str = _NAME,
     columns: int,
+    flagged_documents: int = 0,
     on_lists: OnLists | None = None,
 ) -> None:
     """Write the posting sections; the lists are streamed, what stands beside keys and blocks is held in memory.
@@ -211,14 +240,15 @@ def write_postings(
         chunks: ascending by key; a key is in one chunk only.
         name: of the lists.
         columns: width of a posting, the ordinal included: 1 or 2.
+        flagged_documents: how many the segment has, if frequent lists are to have flags; 0 for lists without.
         on_lists: told each chunk, for what the engine keeps beside lists and blocks.
     """
-    packed = _Packed()
+    packed = _Packed(columns, flagged_documents)
     with builder.section(f"{name}.words", np.uint32) as section:
         for chunk in chunks:
             keys, first, counts = np.unique(chunk.keys, return_index=True, return_counts=True)
             starts = np.append(first, len(chunk.keys)).astype(np.int64)
-            section.write(packed.pack(keys, counts, chunk.postings, starts, columns))
+            section.write(packed.pack(keys, counts, chunk.postings, starts))
             if on_lists is not None:
                 on_lists(chunk, starts)
     builder.add(f"{name}.keys", np.concatenate(packed.keys))
@@ -255,7 +285,9 @@ def merge_chunks(sources: Sequence[tuple[PostingLists, Table]]) -> Iterator[Post
 class _Packed:
     """What is known of the lists that were packed already, chunk by chunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int, flagged_documents: int) -> None:
+        self._columns = columns
+        self._flagged_documents = flagged_documents
         self.keys: list[Keys] = [np.empty(0, np.uint64)]
         self.counts: list[Table] = [np.empty(0, np.uint32)]
         self.list_words: list[Starts] = [np.zeros(1, np.int64)]
@@ -263,15 +295,14 @@ class _Packed:
         self.block_last: list[Table] = [np.empty(0, np.uint32)]
         self.block_words: list[Table] = [np.empty(0, np.uint32)]
 
-    def pack(self, keys: Keys, counts: Starts, postings: Table, starts: Starts, columns: int) -> Table:
+    def pack(self, keys: Keys, counts: Starts, postings: Table, starts: Starts) -> Table:
         blocks = counts // BLOCK
-        headers = int((blocks + 1).sum())
-        words = np.zeros(len(postings) * columns + headers * (columns + 1), np.uint32)
+        words = np.zeros(self._words_at_most(counts), np.uint32)
         places = np.empty(len(keys) + 1, np.int64)
         block_last, block_words = np.empty((2, int(blocks.sum())), np.uint32)
         ordinals = np.ascontiguousarray(postings[:, 0])
-        column = np.ascontiguousarray(postings[:, 1]) if columns > 1 else np.empty(0, np.uint32)
-        pack_lists(ordinals, column, starts, words, places, block_last, block_words)
+        column = np.ascontiguousarray(postings[:, 1]) if self._columns > 1 else np.empty(0, np.uint32)
+        pack_lists(ordinals, column, starts, self._flagged_documents, words, places, block_last, block_words)
         self.keys.append(keys)
         self.counts.append(counts.astype(np.uint32))
         self.list_words.append(np.diff(places))
@@ -279,6 +310,17 @@ class _Packed:
         self.block_last.append(block_last)
         self.block_words.append(block_words)
         return words[: places[-1]]
+
+    def _words_at_most(self, counts: Starts) -> int:
+        headers = int((counts // BLOCK + 1).sum())
+        flagged = (
+            int(np.count_nonzero(counts * FLAGGED_SHARE >= self._flagged_documents)) if self._flagged_documents else 0
+        )
+        return (
+            int(counts.sum()) * self._columns
+            + headers * (self._columns + 1)
+            + flagged * flag_words(self._flagged_documents)
+        )
 
 
 def _ends(lengths: Sequence[Starts]) -> Keys:

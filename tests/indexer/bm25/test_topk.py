@@ -3,19 +3,49 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from indexer.bm25.blocks import SCORE_UNITS, Formula, ScoredLists
-from indexer.bm25.bounds import BOUND_STEP, BoundsBuilder
-from indexer.bm25.heap import Best
+from indexer.bm25.blocks import SCORE_UNITS
+from indexer.bm25.bounds import BoundsBuilder
+from indexer.bm25.lookup import located_terms
+from indexer.bm25.postings import Bm25Contents
 from indexer.bm25.scoring import K1, B
-from indexer.bm25.topk import NO_THRESHOLD, best_documents
+from indexer.bm25.table import SegmentTable, table_of
+from indexer.bm25.topk import HIT_COLUMNS, POSTINGS_A_CALL, ROOM, best_documents
 from indexer.bm25.window import WINDOW
-from indexer.segment import PostingChunk, PostingLists, SegmentFile, SegmentFileBuilder, write_postings
+from indexer.segment import PostingChunk, SegmentFile, SegmentFileBuilder, write_postings
 
-EVERY = np.empty(0, np.uint8)
+
+class Searched(NamedTuple):
+    """What the kernel found: (score in units, row of the segment, ordinal) of each hit, and how many match."""
+
+    hits: list[tuple[int, int, int]]
+    total: int
+
+    def best(self, ranks: np.ndarray, limit: int) -> list[tuple[int, int, int]]:
+        """The best hits of one segment, best first, ties by rank."""
+        return sorted(self.hits, key=lambda hit: (-hit[0], ranks[hit[2]]))[:limit]
+
+
+def best_of(
+    table: SegmentTable,
+    located: np.ndarray,
+    weights: np.ndarray,
+    average: float,
+    limit: int,
+    *,
+    enough: int = POSTINGS_A_CALL,
+) -> Searched:
+    """Search all segments of a table."""
+    hits = np.empty((limit * len(table.rows), HIT_COLUMNS), np.int64)
+    found, space, segment = np.zeros(2, np.int64), np.empty(ROOM, np.int64), 0
+    while segment < len(table.rows):
+        arrays = (table.rows, table.averages, table.live.addresses)
+        segment = best_documents(*arrays, average, segment, located, weights, limit, enough, hits, found, space)
+    return Searched([(score, row, ordinal) for score, row, ordinal in hits[: found[0]].tolist()], int(found[1]))
 
 
 class Corpus:
@@ -34,37 +64,39 @@ class Corpus:
         if chance.random() < 0.3:
             self.lengths[:] = 100  # so that many documents tie
         self.ranks = chance.permutation(self.documents).astype(np.uint32)
-        self.lengths.flags.writeable = self.ranks.flags.writeable = False  # as a mapped file's are
         shares = chance.choice([0.9, 0.5, 0.1, 0.02, 0.001], 6)
         tables = [self._postings(chance, share) for share in shares]
         chunks = [PostingChunk(np.full(len(each), key, np.uint64), each) for key, each in enumerate(tables)]
-        self._lists, self._bounds = self._write(directory / f"{seed}.segment", chunks)
+        self._contents = self._write(directory / f"{seed}.segment", chunks)
         self.tables = tables
 
-    def lists(self) -> ScoredLists:
-        """As the kernel takes them."""
-        packed = self._lists.packed(np.arange(len(self.tables)))
-        return ScoredLists(*packed, *self._bounds, self.lengths, self.ranks)
+    def table(self, live: np.ndarray | None) -> SegmentTable:
+        """As the kernel takes it."""
+        return table_of([self._contents], [live])
+
+    def located(self, table: SegmentTable, places: Sequence[int]) -> np.ndarray:
+        """The lists at some places, as the kernel takes them."""
+        return located_terms(table, np.array(places, np.uint64))[0]
 
     def _postings(self, chance: np.random.Generator, share: float) -> np.ndarray:
         count = max(1, int(share * self.documents))
         ordinals = np.sort(chance.choice(self.documents, count, replace=False))
         return np.column_stack((ordinals, chance.geometric(0.4, count))).astype(np.uint32)
 
-    def _write(self, path: Path, chunks: Sequence[PostingChunk]) -> tuple[PostingLists, tuple[np.ndarray, np.ndarray]]:
+    def _write(self, path: Path, chunks: Sequence[PostingChunk]) -> Bm25Contents:
         bounds = BoundsBuilder(self.lengths)
         with SegmentFileBuilder(path) as builder:
-            write_postings(builder, chunks, columns=2, on_lists=bounds.add)
+            write_postings(builder, chunks, columns=2, flagged_documents=self.documents, on_lists=bounds.add)
             bounds.write(builder)
+            builder.add("bm25.lengths", self.lengths)
+            builder.add("bm25.ranks", self.ranks)
             stamp = builder.finish()
         self.average = bounds.average
-        file = SegmentFile(path, stamp)
-        arrays = (file.array("bm25.block_bounds", np.uint8), file.array("bm25.list_bounds", np.uint8))
-        return PostingLists(file, columns=2), arrays
+        return Bm25Contents(SegmentFile(path, stamp))
 
 
 def exhaustive(
-    corpus: Corpus, average: float, places: np.ndarray, weights: np.ndarray, allowed: np.ndarray
+    corpus: Corpus, average: float, places: np.ndarray, weights: np.ndarray, live: np.ndarray | None
 ) -> list[tuple[int, int, int]]:
     """Every match as (score in units, rank, ordinal), best first."""
     sums, matched = np.zeros(corpus.documents, np.int64), np.zeros(corpus.documents, bool)
@@ -73,42 +105,59 @@ def exhaustive(
         norm = K1 * (1 - B) + K1 * B / average * corpus.lengths[ordinals]
         sums[ordinals] += (weight * (K1 + 1) * SCORE_UNITS * tf / (tf + norm)).astype(np.int64)
         matched[ordinals] = True
-    if len(allowed):
-        matched &= allowed != 0
+    if live is not None:
+        matched &= live
     found = [(int(sums[each]), int(corpus.ranks[each]), each) for each in np.flatnonzero(matched).tolist()]
     return sorted(found, key=lambda hit: (-hit[0], hit[1]))
 
 
-def some_allowed(documents: int, seed: int) -> np.ndarray:
+def some_documents(documents: int, seed: int) -> np.ndarray:
     """Many documents, few, or those of one stretch, which can be in no window, or in no block of a list."""
     chance = np.random.default_rng(seed)
-    allowed: np.ndarray = (chance.random(documents) < chance.choice([0.5, 0.01, 1.0])).astype(np.uint8)
+    some: np.ndarray = chance.random(documents) < chance.choice([0.5, 0.01, 1.0])
     if chance.random() < 0.5:
         first, end = sorted(chance.integers(0, documents + 1, 2).tolist())
-        allowed[:first] = allowed[end:] = 0
-    return allowed
+        some[:first] = some[end:] = False
+    return some
 
 
 @pytest.mark.parametrize("seed", range(120))
 def test_pruned_results_are_exhaustive_results(tmp_path: Path, seed: int) -> None:
-    """Hits, their order and the count equal those of scoring all: any weights, filters, averages and limits."""
+    """Hits, their order and the count equal those of scoring all: any weights, deletions, averages and limits."""
     chance, corpus = random.Random(seed), Corpus(tmp_path, seed)
-    places = np.array(chance.sample(range(len(corpus.tables)), chance.choice([1, 1, 2, 3, 6])), np.int64)
+    places = chance.sample(range(len(corpus.tables)), chance.choice([1, 1, 2, 3, 6]))
     weights = np.array([chance.choice([chance.uniform(0.01, 12), -0.2, 3.0]) for _ in places])
     average = corpus.average * chance.choice([0.3, 1.0, 1.0, 2.5])
-    allowed = EVERY
-    if chance.random() < 0.5:
-        allowed = some_allowed(corpus.documents, seed)
-    limit = min(chance.choice([1, 3, 10, 10_000]), corpus.documents)
-    expected = exhaustive(corpus, average, places, weights, allowed)
-    threshold = expected[len(expected) // 3][0] if expected and chance.random() < 0.3 else NO_THRESHOLD
-    formula = Formula(K1, K1 * (1 - B), K1 * B / average, BOUND_STEP * max(1.0, average / corpus.average))
-    best = Best.of(limit)
+    live = some_documents(corpus.documents, seed) if chance.random() < 0.5 else None
+    limit = chance.choice([1, 3, 10, 10_000])
+    expected = exhaustive(corpus, average, np.array(places), weights, live)
 
-    total = best_documents(corpus.lists(), formula, places, weights, allowed, threshold, best)
+    table = corpus.table(live)
+    searched = best_of(table, corpus.located(table, places), weights, average, limit)
 
-    size = int(best.size[0])
-    hits = zip(best.scores[:size].tolist(), best.ranks[:size].tolist(), best.ordinals[:size].tolist(), strict=True)
-    assert total == len(expected)
-    wanted = [hit for hit in expected if hit[0] >= threshold][:limit]
-    assert sorted(hits, key=lambda hit: (-hit[0], hit[1])) == wanted
+    assert searched.total == len(expected)
+    wanted = [(score, ordinal) for score, _, ordinal in expected[:limit]]
+    assert [(score, ordinal) for score, _, ordinal in searched.best(corpus.ranks, limit)] == wanted
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_threshold_is_carried_from_segment_to_segment(tmp_path: Path, seed: int) -> None:
+    """What each segment would answer alone, put together, is what all answer; in one call or in several."""
+    chance = random.Random(seed)
+    corpora = [Corpus(tmp_path, 1_000 * (seed + 1) + each) for each in range(3)]
+    parts = [corpus.table(None).contents[0] for corpus in corpora]
+    table = table_of(parts, [None] * len(parts))
+    keys = np.array(chance.sample(range(6), 3), np.uint64)
+    weights, limit = np.array([chance.uniform(0.1, 9) for _ in keys]), chance.choice([1, 10])
+    average = float(np.mean(table.averages))
+    enough = chance.choice([1, POSTINGS_A_CALL])
+    searched = best_of(table, located_terms(table, keys)[0], weights, average, limit, enough=enough)
+
+    alone = [exhaustive(corpus, average, keys.astype(np.int64), weights, None) for corpus in corpora]
+    scores = sorted((hit[0] for each in alone for hit in each), reverse=True)
+    assert searched.total == len(scores)
+    assert sorted((hit[0] for hit in searched.hits), reverse=True)[:limit] == scores[:limit]
+    for segment, each in enumerate(alone):
+        worst = scores[min(limit, len(scores)) - 1]
+        better = {(score, ordinal) for score, _, ordinal in each if score > worst}
+        assert better <= {(score, ordinal) for score, row, ordinal in searched.hits if row == segment}

@@ -8,18 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.segment import BLOCK, PostingChunk, PostingLists, SegmentFile, SegmentFileBuilder, write_postings
+from indexer.segment.packing import FLAGGED_SHARE, LEAST_FLAGGED
 
 Table = np.ndarray
 
 LARGEST = np.iinfo(np.uint32).max - 1
 
 
-def written(path: Path, lists: dict[int, Table], *, columns: int) -> PostingLists:
+def written(path: Path, lists: dict[int, Table], *, columns: int, flagged_documents: int = 0) -> PostingLists:
     """The lists, written to a segment file in chunks of one key each, and opened."""
     path.unlink(missing_ok=True)
     chunks = [PostingChunk(np.full(len(table), key, np.uint64), table) for key, table in sorted(lists.items())]
     with SegmentFileBuilder(path) as builder:
-        write_postings(builder, chunks, columns=columns)
+        write_postings(builder, chunks, columns=columns, flagged_documents=flagged_documents)
         stamp = builder.finish()
     return PostingLists(SegmentFile(path, stamp), columns=columns)
 
@@ -66,4 +67,24 @@ def test_lengths_of_what_is_live(tmp_path: Path) -> None:
     lists = written(tmp_path / "a.segment", {1: table([0, 2, 4]), 2: table([1]), 3: table([0, 1, 2])}, columns=1)
     live = np.array([True, False, False, True, True])
     assert lists.lengths(live).tolist() == [2, 0, 1]
-    assert lists.live_count(0, live) == 2
+
+
+@pytest.mark.parametrize("documents", [1, 31, 32, 33, 1_000, 5_000])
+def test_frequent_lists_have_flags(tmp_path: Path, documents: int) -> None:
+    """Behind a list that is frequent enough stands a bit for each document, behind others nothing; lists stay whole."""
+    chance = np.random.default_rng(documents)
+    counts = {LEAST_FLAGGED - 1, LEAST_FLAGGED, documents // FLAGGED_SHARE, documents // FLAGGED_SHARE + 1, documents}
+    ordinals = {
+        count: np.sort(chance.choice(documents, count, replace=False)) for count in counts if 0 < count <= documents
+    }
+    tables = {count: table(each.tolist(), [1] * count) for count, each in ordinals.items()}
+    plain = written(tmp_path / "plain.segment", tables, columns=2)
+    lists = written(tmp_path / "flagged.segment", tables, columns=2, flagged_documents=documents)
+    for place, count in enumerate(sorted(tables)):
+        assert np.array_equal(lists.find(count), tables[count])
+        end, packed = int(lists.mapped.starts[place + 1]), int(np.diff(plain.mapped.starts)[place])
+        words = lists.mapped.words[int(lists.mapped.starts[place]) + packed : end]
+        flags = np.unpackbits(words.view(np.uint8), bitorder="little")
+        frequent = count >= LEAST_FLAGGED and count * FLAGGED_SHARE >= documents
+        assert np.flatnonzero(flags).tolist() == (ordinals[count].tolist() if frequent else [])
+        assert len(words) == (-(-documents // 32) if frequent else 0)

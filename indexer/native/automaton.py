@@ -7,13 +7,14 @@ https://swtch.com/~rsc/regexp/regexp3.html#caveats). Patterns whose tables would
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.compiled import int64, readable, record, uint8, uint32
-from indexer.native.octets import WORD, Assertion, Choice, Node, Octet, Repeat, Sequence, parse_octets
+from indexer.native.octets import IN_WORD, WORD, Assertion, Choice, Node, Octet, Repeat, Sequence
 from indexer.native.syntax import NotUnderstood
 
 _MAX_PLACES: Final = 512
@@ -23,9 +24,11 @@ _MAX_ENTRIES: Final = 8_192
 Table = TypeVar("Table", bound=npt.NDArray[Any])
 
 _BYTES: Final = 256
-_NEWLINE: Final = 1 << 0x0A
+_NEWLINE_MASK: Final = 1 << 0x0A
 _ALWAYS: Final = ""
-_AFTER_NEWLINE, _AFTER_WORD, _AFTER_OTHER = range(3)
+_KINDS: Final = 4
+_NEWLINE, _WORD, _BEYOND, _OTHER = range(_KINDS)
+"""Of bytes, as assertions tell them apart: ASCII that is part of a word, what is beyond ASCII, all else."""
 
 
 class Automaton(NamedTuple):
@@ -35,29 +38,35 @@ class Automaton(NamedTuple):
         table: the rows, one after another, each the next row for each class of bytes, uint32.
         classes: of each byte, shape (256,), uint8; to the pattern, the bytes of a class are the same.
         matched: the row behind a match.
+        hopeless: the row from which only a newline leads away; -1 when there is none.
     """
 
     table: npt.NDArray[np.uint32]
     classes: npt.NDArray[np.uint8]
     matched: int
+    hopeless: int
 
 
-AUTOMATON: Final = record(Automaton, readable(uint32), readable(uint8), int64)
+AUTOMATON: Final = record(Automaton, readable(uint32), readable(uint8), int64, int64)
 """The type of it, for the kernels that take it."""
 
 
-def compile_automaton(pattern: str, *, ignoring_case: bool) -> Automaton | None:
-    """The automaton of a regex that RE2 accepts, and whose matches stay within their lines.
+def compile_automaton(node: Node) -> Automaton | None:
+    """The automaton of a regex whose matches stay within their lines.
 
     Returns:
-        what finds the lines with a match, in valid UTF-8; None when RE2 has to, since the regex is not understood,
-        matches the empty string, or would need too large a table.
+        what finds the lines with a match, in valid UTF-8; None when RE2 has to, since the regex matches the empty
+        string, or would need too large a table.
     """
     try:
-        places = _Places(parse_octets(pattern, ignoring_case=ignoring_case))
-        return _Construction(places).automaton()
+        return _Construction(_Places(node)).automaton()
     except NotUnderstood:
         return None
+
+
+def whole_words_of(node: Node) -> Node:
+    """A regex for those matches of a regex that begin and end at word boundaries."""
+    return Sequence((Assertion("<"), node, Assertion(">")))
 
 
 class _Places:
@@ -148,40 +157,66 @@ class _Construction:
 
     def __init__(self, places: _Places) -> None:
         self._places = places
-        self._looking_back = sum(places.assertions.get(kind, 0) for kind in "^bB")
-        self._classes = _byte_classes({*places.accepts, WORD, _NEWLINE})
-        self._accepting = [
-            sum(1 << place for place, accepts in enumerate(places.accepts) if accepts & each) for each in self._classes
+        kinds = places.assertions.keys()
+        self._assertions = sum(places.assertions.values())
+        self._looking_back = sum(places.assertions.get(kind, 0) for kind in "^bB<")
+        self._kept = _kept(kinds)
+        # Where every match begins with `^`, nothing but a newline leads away from where none has begun.
+        self._waits_for_line = not places.start & ~places.assertions.get("^", 0)
+        self._classes = _byte_classes(
+            {*places.accepts, _NEWLINE_MASK, WORD, *([IN_WORD] if kinds & {"<", ">"} else [])}
+        )
+        self._columns = [
+            (_kind_of(each), places.end | _places_that_accept(places.accepts, each)) for each in self._classes
         ]
         self._states: list[tuple[int, int]] = []
         self._rows: dict[tuple[int, int], int] = {}
+        self._leads: dict[tuple[int, int], int] = {}
+        self._answers: dict[tuple[int, int, int], int] = {}
 
     def automaton(self) -> Automaton:
         """Work out the rows; those that are found on the way come to the end of the list."""
-        self._row(self._places.start, _AFTER_NEWLINE)
-        matched = self._row(self._places.end, _AFTER_OTHER)
+        self._row(self._places.start, _NEWLINE)
+        matched = self._row(self._places.end, _OTHER)
+        hopeless = self._row(self._places.start, _OTHER) if self._waits_for_line else -1
         table: list[int] = []
         for places, before in self._states:
             if places == self._places.end:
                 table += [matched] * len(self._classes)
             else:
-                table += [self._next_row(places, before, column) for column in range(len(self._classes))]
-        return Automaton(_frozen(np.array(table, np.uint32)), _frozen(_class_of_each(self._classes)), matched)
+                table += self._next_rows(places, before)
+        return Automaton(_frozen(np.array(table, np.uint32)), _frozen(_class_of_each(self._classes)), matched, hopeless)
 
-    def _next_row(self, places: int, before: int, column: int) -> int:
-        octets = self._classes[column]
-        resolved = self._places.closure(places, _holding(before, octets))
-        if resolved & self._places.end:
-            return self._row(self._places.end, _AFTER_OTHER)
-        if octets == _NEWLINE:
-            return self._row(self._places.start, _AFTER_NEWLINE)
-        reached = self._places.union_after(resolved & self._accepting[column]) | self._places.start
+    def _next_rows(self, places: int, before: int) -> Iterator[int]:
+        """Where each class of bytes leads; most lead where those of other states do, so that is kept."""
+        resolved = [self._resolved(places, before, kind) for kind in range(_KINDS)]
+        for kind, accepting in self._columns:
+            taken = resolved[kind] & accepting
+            row = self._leads.get((kind, taken))
+            if row is None:
+                row = self._leads[kind, taken] = self._lead(kind, taken)
+            yield row
+
+    def _resolved(self, places: int, before: int, following: int) -> int:
+        """With what comes behind the assertions that hold; few sets of these are there, so that is kept."""
+        open_question = (places & self._assertions, before, following)
+        answer = self._answers.get(open_question)
+        if answer is None:
+            holding = _holding(before, following)
+            answer = self._answers[open_question] = self._places.closure(open_question[0], holding)
+        return places | answer
+
+    def _lead(self, kind: int, taken: int) -> int:
+        if taken & self._places.end:
+            return self._row(self._places.end, _OTHER)
+        reached = self._places.union_after(taken) | self._places.start
         if reached & self._places.end:
-            return self._row(self._places.end, _AFTER_OTHER)
-        return self._row(reached, _AFTER_WORD if octets & WORD else _AFTER_OTHER)
+            return self._row(self._places.end, _OTHER)
+        return self._row(reached, self._kept[kind])
 
     def _row(self, places: int, before: int) -> int:
-        state = (places, before if places & self._looking_back else _AFTER_OTHER)
+        waiting = self._waits_for_line and places == self._places.start and before != _NEWLINE
+        state = (places, before if places & self._looking_back and not waiting else _OTHER)
         if state not in self._rows:
             if len(self._states) * len(self._classes) >= _MAX_ENTRIES:
                 raise NotUnderstood
@@ -190,14 +225,36 @@ class _Construction:
         return self._rows[state]
 
 
-def _holding(before: int, octets: int) -> Iterator[str]:
-    """The kinds of assertions that hold between two bytes."""
+def _kind_of(octets: int) -> int:
+    if octets == _NEWLINE_MASK:
+        return _NEWLINE
+    if octets & WORD:
+        return _WORD
+    return _BEYOND if octets & IN_WORD else _OTHER
+
+
+def _kept(kinds: AbstractSet[str]) -> list[int]:
+    """What a state keeps of the kind of the byte before it: as little as these kinds of assertions ask for."""
+    sees_words, sees_beyond = not kinds.isdisjoint("bB<"), "<" in kinds
+    return [_NEWLINE, _WORD if sees_words else _OTHER, _BEYOND if sees_beyond else _OTHER, _OTHER]
+
+
+def _holding(before: int, following: int) -> Iterator[str]:
+    """The kinds of assertions that hold between two kinds of bytes."""
     yield _ALWAYS
-    if before == _AFTER_NEWLINE:
+    if before == _NEWLINE:
         yield "^"
-    if octets == _NEWLINE:
+    if following == _NEWLINE:
         yield "$"
-    yield "b" if (before == _AFTER_WORD) != bool(octets & WORD) else "B"
+    if before in {_NEWLINE, _OTHER}:
+        yield "<"
+    if following in {_NEWLINE, _OTHER}:
+        yield ">"
+    yield "b" if (before == _WORD) != (following == _WORD) else "B"
+
+
+def _places_that_accept(accepts: list[int], octets: int) -> int:
+    return sum(1 << place for place, each in enumerate(accepts) if each & octets)
 
 
 def _byte_classes(masks: set[int]) -> list[int]:
@@ -209,9 +266,11 @@ def _byte_classes(masks: set[int]) -> list[int]:
 
 
 def _class_of_each(classes: list[int]) -> npt.NDArray[np.uint8]:
-    return np.array(
-        [next(at for at, each in enumerate(classes) if each >> byte & 1) for byte in range(_BYTES)], np.uint8
-    )
+    class_of = np.empty(_BYTES, np.uint8)
+    for number, mask in enumerate(classes):
+        members = np.frombuffer(mask.to_bytes(_BYTES // 8, "little"), np.uint8)
+        class_of[np.unpackbits(members, bitorder="little").view(np.bool_)] = number
+    return class_of
 
 
 def _frozen(array: Table) -> Table:

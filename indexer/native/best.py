@@ -1,8 +1,9 @@
-"""The best matches of all segments, without scoring those that cannot be among them.
+"""The best matches of all segments, without counting in those that cannot be among them.
 
-Documents are scored from the highest upper bound down, in growing groups, until the bound of the next is below the
-score of the last that would be returned. The result is that of scoring all (Fagin's threshold algorithm: R. Fagin,
-A. Lotem, M. Naor, Optimal aggregation algorithms for middleware, 2003).
+What kernels found is counted, and so is its score known. The rest is scored from the highest upper bound down, in
+growing groups, until the bound of the next is below the score of the last that would be returned. The result is that of
+scoring all (Fagin's threshold algorithm: R. Fagin, A. Lotem, M. Naor, Optimal aggregation algorithms for middleware,
+2003).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,9 @@ import numpy.typing as npt
 
 from indexer.native.budget import TimeBudget
 from indexer.native.contents import NativeContents
-from indexer.native.ranking import Numbers, Scores, highest_scores, lowest_scores, scores
-from indexer.native.verification import FirstMatches, Verifier
+from indexer.native.ranking import Scores, highest_scores, scores
+from indexer.native.tallies import Numbers
+from indexer.native.verification import Found, Verifier
 from indexer.segment import Matches, Segment
 
 _FIRST_GROUP: Final = 64
@@ -26,43 +28,51 @@ class MatchingDocuments:
 
     Args:
         segment: that holds them.
-        first: which they are.
+        found: which they are.
+
+    Attributes:
+        scores: of each, or what it scores at least, shape (n,), float64.
+        uncounted: places of those whose lines are not counted, ascending, shape (m,), int64.
     """
 
-    def __init__(self, segment: Segment[NativeContents], first: FirstMatches) -> None:
+    def __init__(self, segment: Segment[NativeContents], found: Found) -> None:
         self._segment = segment
-        self._ordinals = first.ordinals
-        self._lengths = segment.contents.lengths(first.ordinals)
-        self._in_title = first.places < segment.contents.titles[first.ordinals]
-        self._scores = lowest_scores(self._lengths, self._in_title)
+        self._found = found
+        self._lengths = segment.contents.lengths(found.ordinals)
+        self._in_title = found.tallies.places < segment.contents.titles[found.ordinals]
+        counts, words = found.tallies.counts, found.tallies.words
+        self.uncounted: Numbers = np.flatnonzero(counts == 0)
+        self.scores = scores(np.maximum(1, counts), words, self._lengths, self._in_title)
 
     def __len__(self) -> int:
-        return len(self._ordinals)
+        return len(self._found.ordinals)
 
     @property
     def bounds(self) -> Scores:
-        """What each scores at most, shape (n,), float64."""
-        return highest_scores(self._lengths, self._in_title)
+        """What each of the uncounted scores at most, shape (m,), float64."""
+        return highest_scores(self._lengths[self.uncounted], self._in_title[self.uncounted])
 
-    def score(self, places: Numbers, verifier: Verifier) -> Scores:
-        """Score some of the documents; those that there is no time for keep what they score at least."""
-        tallies = verifier.tally(self._segment.contents, self._ordinals[places])
-        known = places[tallies.known]
-        counts, words = tallies.counts[tallies.known], tallies.words[tallies.known]
-        self._scores[known] = scores(counts, words, self._lengths[known], self._in_title[known])
-        return self._scores[known]
+    def count(self, places: Numbers, verifier: Verifier) -> Scores:
+        """Score some of the uncounted; those that there is no time for keep what they score at least."""
+        ordinals = self._found.ordinals[places]
+        tallies = verifier.count(self._segment.contents, ordinals, self._found.tallies.places[places])
+        known = tallies.counts > 0
+        places = places[known]
+        counts, words = tallies.counts[known], tallies.words[known]
+        self.scores[places] = scores(counts, words, self._lengths[places], self._in_title[places])
+        return self.scores[places]
 
     def matches(self) -> Matches:
-        """All of them, for `best_hits`: none that was not scored outranks those that had to be."""
-        return Matches(self._segment.documents, self._ordinals, self._scores)
+        """All of them, for `best_hits`: none that was not counted outranks those that had to be."""
+        return Matches(self._segment.documents, self._found.ordinals, self.scores)
 
 
 def score_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: int, budget: TimeBudget) -> None:
     """Score the documents that can be among the best `limit`, as long as there is time."""
     bounds = np.concatenate([np.empty(0), *(each.bounds for each in found)])
-    owners = np.repeat(np.arange(len(found)), [len(each) for each in found])
-    places = np.concatenate([np.empty(0, np.int64), *(np.arange(len(each)) for each in found)])
-    best = np.empty(0)
+    owners = np.repeat(np.arange(len(found)), [len(each.uncounted) for each in found])
+    places = np.concatenate([np.empty(0, np.int64), *(each.uncounted for each in found)])
+    best = _largest(np.concatenate([np.empty(0), *(np.delete(each.scores, each.uncounted) for each in found)]), limit)
     for group in _descending(bounds):
         if len(best) >= limit and bounds[group].max() < best.min():
             return
@@ -70,7 +80,7 @@ def score_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: in
             budget.cut_short = True
             return
         for owner in np.unique(owners[group]).tolist():
-            scored = found[owner].score(places[group[owners[group] == owner]], verifier)
+            scored = found[owner].count(places[group[owners[group] == owner]], verifier)
             best = _largest(np.concatenate([best, scored]), limit)
 
 

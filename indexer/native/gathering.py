@@ -4,15 +4,12 @@ A line-local pattern matches within one line and sees nothing beyond it. So wher
 are looked for in the lines with that literal; and since a call of RE2 costs more than a line, in many lines at once.
 """
 
-from typing import Final
-
 import msgspec
 import numpy as np
 
 from indexer.compiled import int64, kernel, readable, uint8, uint32, writable
-from indexer.native.literal import NEEDLE, TEXTS, Bytes, Needle, Numbers, Ordinals, Texts, find
-
-_NEWLINE: Final = 0x0A
+from indexer.native.literal import NEEDLE, TEXTS, Needle, Texts, find
+from indexer.native.tallies import NEWLINE, Bytes, Numbers, Ordinals, line_end, line_start
 
 
 class GatheredLines(msgspec.Struct, frozen=True):
@@ -77,25 +74,19 @@ def _gather(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     filled = 0
     for place in range(len(ordinals)):
         text = texts.data[texts.starts[ordinals[place]] : texts.starts[ordinals[place] + 1]]
-        end = max(0, len(text) - len(needle.values) + 1)
-        lines, line_end = 0, offsets[place]
-        at = find(text, line_end, end, needle) if line_end < end else end
-        while at < end and lines < limit:
-            line_start = at
-            while line_start > line_end and text[line_start - 1] != _NEWLINE:
-                line_start -= 1
-            line_end = at + len(needle.values)
-            while line_end < len(text) and text[line_end] != _NEWLINE:
-                line_end += 1
-            data[filled : filled + line_end - line_start] = text[line_start:line_end]
-            filled += line_end - line_start
-            data[filled] = _NEWLINE
+        lines, following_line = 0, offsets[place]
+        at = find(text, following_line, len(text), needle)
+        while at < len(text) and lines < limit:
+            start, end = line_start(text, at, following_line), line_end(text, at)
+            data[filled : filled + end - start] = text[start:end]
+            filled += end - start
+            data[filled] = NEWLINE
             filled += 1
             if lines == 0:
-                places[place] = line_start
+                places[place] = start
             lines += 1
-            line_end = min(line_end + 1, len(text))
-            at = find(text, line_end, end, needle) if line_end < end else end
-        following[place] = line_end if at < end else -1
+            following_line = min(end + 1, len(text))
+            at = find(text, following_line, len(text), needle)
+        following[place] = following_line if at < len(text) else -1
         starts[place + 1] = filled
     return filled

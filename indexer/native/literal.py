@@ -1,17 +1,18 @@
 """Literals, searched for without RE2: a compiled scan that goes through many documents in one call.
 
-Almost every position is dismissed by its two rarest bytes, 64 positions at a time, which the compiler turns into vector
-instructions (the idea is the "generic SIMD" of https://github.com/BurntSushi/memchr, `memmem`). Matches are those of
-RE2: leftmost first, none within another.
+Almost every position is dismissed by its three rarest bytes, 64 positions at a time, which the compiler turns into
+vector instructions (the idea is the "generic SIMD" of https://github.com/BurntSushi/memchr, `memmem`).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.compiled import boolean, inlined, int64, kernel, readable, record, uint8, uint32, uint64, void, writable
-from indexer.native.folding import FOLDED, FOREIGN_FORMS
+from indexer.native.folding import FOLDED, FOREIGN_FORMS, fold_text
+from indexer.native.tallies import Bytes, Numbers, Ordinals, Tallies, in_word, line_end, line_start, window_end
 
 _BLOCK: Final = 64
 _LETTER_CASE: Final = 0x20
@@ -19,10 +20,6 @@ _COMMON_BYTES: Final = (
     b"zqjXQZKJVYWGHBFUMPDNLOACRSITE\\@~`%$^?!|98765432+&#'[]<>{}:10\"/xwkvy=*.;,)(-hgbpm_fud\tlcosnaire t\n"
 )
 """Of source code and prose, the most common one last; bytes that are not named are rarer than these."""
-
-Bytes = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
-Ordinals = npt.NDArray[np.uint32]
 
 _ORBIT_MEMBERS: Final = FOLDED.keys() | set(FOLDED.values())
 
@@ -46,7 +43,8 @@ class Needle(NamedTuple):
         values: shape (n,), uint8, n > 0.
         masks: the bit by which the cases of an ASCII letter differ where case is ignored, else 0; shape (n,), uint8.
         first_place: of the rarest byte.
-        second_place: of the next; the same as the first in a literal of one byte.
+        second_place: of the next; the same as the one before in a shorter literal.
+        third_place: of the one after that; likewise.
         foreign_forms: whether a character beyond ASCII counts as one of the letters, so that the texts that hold
             such characters must be searched by other means.
     """
@@ -55,7 +53,13 @@ class Needle(NamedTuple):
     masks: Bytes
     first_place: int
     second_place: int
+    third_place: int
     foreign_forms: bool
+
+    @property
+    def folded(self) -> bytes:
+        """As it is in the folded text, but for characters of which it holds a part."""
+        return fold_text(self.values.tobytes().decode(errors="ignore"))
 
     @classmethod
     def exact(cls, text: str) -> Self:
@@ -76,48 +80,39 @@ class Needle(NamedTuple):
         return cls._of(data, masks, foreign_forms=not forms.isdisjoint(lowered))
 
     @classmethod
+    def of_masks(cls, masks: Sequence[int]) -> Self:
+        """A literal of which each byte is given as the mask of what it may be: one byte, or a letter in both cases."""
+        both = [each.bit_count() > 1 for each in masks]
+        values = np.array([each.bit_length() - 1 for each in masks], np.uint8)  # of letters, the lower case
+        values.setflags(write=False)
+        return cls._of(values, np.where(both, _LETTER_CASE, 0).astype(np.uint8), foreign_forms=False)
+
+    @classmethod
     def _of(cls, values: Bytes, masks: Bytes, *, foreign_forms: bool) -> Self:
         rarest_first = sorted(range(len(values)), key=lambda place: _COMMON_BYTES.find(int(values[place])))
         masks.setflags(write=False)  # kernels tell arrays by whether they may be written to
-        return cls(values, masks, rarest_first[0], rarest_first[min(1, len(values) - 1)], foreign_forms)
+        first, second, third = (rarest_first[min(place, len(values) - 1)] for place in range(3))
+        return cls(values, masks, first, second, third, foreign_forms)
 
 
 TEXTS: Final = record(Texts, readable(uint8), readable(uint64))
-NEEDLE: Final = record(Needle, readable(uint8), readable(uint8), int64, int64, boolean)
+NEEDLE: Final = record(Needle, readable(uint8), readable(uint8), int64, int64, int64, boolean)
 """The types of these, for the kernels that take them."""
 
 
-def first_matches(texts: Texts, ordinals: Ordinals, needle: Needle) -> Numbers:
-    """Where a literal occurs first.
+def tally_literal(texts: Texts, ordinals: Ordinals, needle: Needle, *, window: int, limit: int) -> Tallies:
+    """Find and count a literal; see `indexer.native.tallies`.
 
     Args:
         texts: of a segment.
         ordinals: documents to look at, shape (n,).
         needle: the literal.
-
-    Returns:
-        byte of the document where the first match begins, -1 where there is none; shape (n,), int64.
+        window: bytes from the first line with a match on, in which others count.
+        limit: lines of a document to count at most.
     """
-    found = np.empty(len(ordinals), np.int64)
-    _first_matches(texts, ordinals, needle, found)
-    return found
-
-
-def count_matches(texts: Texts, ordinals: Ordinals, needle: Needle, limit: int) -> tuple[Numbers, Numbers]:
-    """How often a literal occurs.
-
-    Args:
-        texts: of a segment.
-        ordinals: documents to look at, shape (n,).
-        needle: the literal.
-        limit: matches of a document to count at most.
-
-    Returns:
-        the matches, and those of them that begin and end at word boundaries; each of shape (n,), int64.
-    """
-    counts, words = np.empty(len(ordinals), np.int64), np.empty(len(ordinals), np.int64)
-    _count_matches(texts, ordinals, needle, limit, counts, words)
-    return counts, words
+    tallies = Tallies.empty(len(ordinals))
+    _tally_literal(texts, ordinals, needle, window, limit, tallies.places, tallies.counts, tallies.words)
+    return tallies
 
 
 @inlined
@@ -133,58 +128,72 @@ def _may_occur(text: Bytes, at: int, needle: Needle) -> bool:
     """Whether a match may begin at one of the 64 positions from `at` on."""
     first = text[at + needle.first_place : at + needle.first_place + _BLOCK]
     second = text[at + needle.second_place : at + needle.second_place + _BLOCK]
+    third = text[at + needle.third_place : at + needle.third_place + _BLOCK]
     first_value, first_mask = needle.values[needle.first_place], needle.masks[needle.first_place]
     second_value, second_mask = needle.values[needle.second_place], needle.masks[needle.second_place]
+    third_value, third_mask = needle.values[needle.third_place], needle.masks[needle.third_place]
     possible = False
     for offset in range(_BLOCK):
-        possible |= ((first[offset] | first_mask) == first_value) & ((second[offset] | second_mask) == second_value)
+        alike = ((first[offset] | first_mask) == first_value) & ((second[offset] | second_mask) == second_value)
+        possible |= alike & ((third[offset] | third_mask) == third_value)
     return possible
 
 
 @inlined
 def find(text: Bytes, at: int, end: int, needle: Needle) -> Any:  # noqa: ANN401 - an integer of numba's
-    """For kernels: where the first match from `at` on begins; `end`, which a match must fit behind, when none does."""
+    """For kernels: where the first match begins from `at` to before `end`; the length of the text when none does."""
     value, mask = needle.values[needle.first_place], needle.masks[needle.first_place]
+    fitting = len(text) - len(needle.values) + 1
+    end = min(end, fitting)
     while at < end:
         stop = min(at + _BLOCK, end)
-        if stop == at + _BLOCK and not _may_occur(text, at, needle):
+        if at + _BLOCK <= fitting and not _may_occur(text, at, needle):
             at = stop
         while at < stop:
             if (text[at + needle.first_place] | mask) == value and _occurs(text, at, needle):
                 return at
             at += 1
-    return end
+    return len(text)
 
 
 @inlined
-def _in_word(byte: int) -> bool:
-    """As `indexer.native.ranking.in_word`."""
-    return byte >= 0x80 or byte == 0x5F or (0x30 <= byte <= 0x39) or (0x41 <= byte & 0xDF <= 0x5A)  # noqa: PLR2004 - ASCII
+def _is_word(text: Bytes, at: int, after: int) -> bool:
+    open_before = at == 0 or not in_word(text[at - 1])
+    open_after = after == len(text) or not in_word(text[after])
+    return open_before and open_after
 
 
-@kernel(void, TEXTS, readable(uint32), NEEDLE, writable(int64))
-def _first_matches(texts: Texts, ordinals: Ordinals, needle: Needle, found: Numbers) -> None:
-    for place in range(len(ordinals)):
-        text = texts.data[texts.starts[ordinals[place]] : texts.starts[ordinals[place] + 1]]
-        end = max(0, len(text) - len(needle.values) + 1)
-        at = find(text, 0, end, needle)
-        found[place] = at if at < end else -1
+@inlined
+def _has_word(text: Bytes, at: int, end: int, needle: Needle) -> bool:
+    """Whether a match that begins and ends at word boundaries begins from `at` to before `end`."""
+    value, mask = needle.values[needle.first_place], needle.masks[needle.first_place]
+    for start in range(at, min(end, len(text) - len(needle.values) + 1)):
+        likely = (text[start + needle.first_place] | mask) == value
+        if likely and _is_word(text, start, start + len(needle.values)) and _occurs(text, start, needle):
+            return True
+    return False
 
 
-@kernel(void, TEXTS, readable(uint32), NEEDLE, int64, writable(int64), writable(int64))
-def _count_matches(
-    texts: Texts, ordinals: Ordinals, needle: Needle, limit: int, counts: Numbers, words: Numbers
+@kernel(void, TEXTS, readable(uint32), NEEDLE, int64, int64, writable(int64), writable(int64), writable(int64))
+def _tally_literal(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
+    texts: Texts,
+    ordinals: Ordinals,
+    needle: Needle,
+    window: int,
+    limit: int,
+    places: Numbers,
+    counts: Numbers,
+    words: Numbers,
 ) -> None:
     for place in range(len(ordinals)):
         text = texts.data[texts.starts[ordinals[place]] : texts.starts[ordinals[place] + 1]]
-        end = max(0, len(text) - len(needle.values) + 1)
-        count, bounded = 0, 0
-        at = find(text, 0, end, needle)
-        while at < end and count < limit:
-            after = at + len(needle.values)
-            open_before = at == 0 or not _in_word(text[at - 1])
-            open_after = after == len(text) or not _in_word(text[after])
-            bounded += open_before and open_after
-            count += 1
-            at = find(text, after, end, needle) if count < limit else end
-        counts[place], words[place] = count, bounded
+        at = find(text, 0, len(text), needle)
+        places[place], counts[place], words[place] = -1, 0, 0
+        if at < len(text):
+            places[place] = line_start(text, at, 0)
+            stop = window_end(text, places[place], window)
+            while at < stop and counts[place] < limit:
+                end = line_end(text, at)
+                counts[place] += 1
+                words[place] += _has_word(text, at, end + 1, needle)
+                at = find(text, end + 1, stop, needle)

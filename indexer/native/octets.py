@@ -24,7 +24,11 @@ class Octet(msgspec.Struct, frozen=True):
 
 
 class Assertion(msgspec.Struct, frozen=True):
-    r"""No byte, at a certain place: `^`, `$`, `b` for `\b`, or `B` for `\B`."""
+    r"""No byte, at a certain place: `^`, `$`, `b` for `\b`, or `B` for `\B`.
+
+    Two more are none of the syntax: `<` behind, and `>` before, a byte that is no part of a word, by
+    `indexer.native.tallies.in_word`, or an end of the line.
+    """
 
     kind: str
 
@@ -64,6 +68,9 @@ _UPPER: Final = octets(range(0x41, 0x5B))
 _LETTER_CASE: Final = 0x20
 WORD: Final = _DIGITS | _UPPER | _UPPER << _LETTER_CASE | octets(b"_")
 """What is part of a word to `\\b`."""
+
+IN_WORD: Final = WORD | octets(range(0x80, 0x100))
+"""What is part of a word to `indexer.native.tallies.in_word`."""
 
 _CLASSES: Final = {"d": _DIGITS, "w": WORD, "s": octets(b"\t\n\f\r ")}
 _CONTROLS: Final = {"a": "\a", "f": "\f", "t": "\t", "r": "\r", "v": "\v"}

@@ -15,7 +15,7 @@ import msgspec
 import re2
 
 from indexer.errors import InvalidQuery
-from indexer.native.automaton import Automaton, compile_automaton
+from indexer.native.lines import LinePattern, compile_lines
 from indexer.native.literal import Needle
 from indexer.native.plan import Plan, plan_literal, plan_regex, required_literals
 from indexer.native.windows import WindowedRegex
@@ -39,11 +39,24 @@ _LITERAL_INSTRUCTIONS: Final = 64
 """That a byte of text costs at most in a literal, however long: RE2 is in few of its places at once."""
 
 
-class LocalRegex(msgspec.Struct, frozen=True):
-    """A line-local regex as it was written."""
+_NO_WORD: Final = r"[^\w\x{80}-\x{10FFFF}\n]"
+"""A character that is no part of a word, by `indexer.native.tallies.in_word`."""
 
-    source: str
-    ignoring_case: bool
+
+class Source(msgspec.Struct, frozen=True):
+    """A query as a regex.
+
+    Attributes:
+        regex: as it was written, or a literal, escaped.
+        options: of RE2.
+        line_local: whether a match depends on nothing but the line that it is in.
+        crosses_lines: whether a match may hold a newline.
+    """
+
+    regex: str
+    options: Any
+    line_local: bool
+    crosses_lines: bool
 
 
 class Pattern:
@@ -51,9 +64,9 @@ class Pattern:
 
     Args:
         compiled: by RE2.
+        source: what was compiled, as a regex.
         regex: the same, for searching texts with a budget.
         plan: see the attribute.
-        local: as it was written, if it is a regex that is line-local.
 
     Attributes:
         regex: what finds the matches, in every case.
@@ -61,19 +74,19 @@ class Pattern:
         needle: when set, matches are its occurrences, in texts without foreign forms.
         required: literals that every match holds, in texts without foreign forms.
         line_local: whether a match depends on nothing but the line that it is in.
-        ignoring_case: whether a line-local regex takes letters in any case, and so for forms beyond ASCII too.
+        ignoring_case: whether a pattern that is no needle takes letters in any case, and so for forms beyond ASCII too.
         detail: what the client should know about how the query was read; usually empty.
     """
 
     def __init__(
         self,
         compiled: Any,  # noqa: ANN401 - re2 has no types
+        source: Source,
         regex: WindowedRegex,
         plan: Plan,
         *,
         needle: Needle | None = None,
         required: tuple[Needle, ...] = (),
-        local: LocalRegex | None = None,
         detail: str = "",
     ) -> None:
         self._compiled = compiled
@@ -81,17 +94,30 @@ class Pattern:
         self.plan = plan
         self.needle = needle
         self.required = required
-        self.line_local = local is not None
-        self.ignoring_case = local is not None and local.ignoring_case
-        self._local = local
+        self.line_local = source.line_local
+        self.ignoring_case = needle is None and not source.options.case_sensitive
         self.detail = detail
+        self._source = source
 
     @cached_property
-    def automaton(self) -> Automaton | None:
+    def lines(self) -> LinePattern | None:
         """What finds the lines that match, in texts without foreign forms if case is ignored; None when RE2 has to."""
-        if self._local is None:
-            return None
-        return compile_automaton(self._local.source, ignoring_case=self._local.ignoring_case)
+        return compile_lines(self._source.regex, ignoring_case=self.ignoring_case) if self.line_local else None
+
+    @cached_property
+    def whole_words(self) -> WindowedRegex | None:
+        """What finds the matches that begin and end at word boundaries, and perhaps a byte around them.
+
+        None when RE2 refuses what is so much longer than the pattern.
+        """
+        for closed in ("", r"\E"):  # a quotation may be open
+            regex = rf"(?m)(?:^|{_NO_WORD})(?:{self._source.regex}{closed})(?:$|{_NO_WORD})"
+            try:
+                compiled = _compile(regex, self._source.options)
+            except InvalidQuery:
+                continue
+            return WindowedRegex(compiled, compiled.programsize, crosses_lines=self._source.crosses_lines)
+        return None
 
     def spans(self, text: str, limit: int) -> list[tuple[int, int]]:
         """The first matches that are not empty, at most `limit`, as (start, end) in characters of `text`."""
@@ -126,14 +152,16 @@ def clear_patterns() -> None:
 def _compile_literal(text: str, detail: str) -> Pattern:
     if not 1 <= len(text) <= MAX_LITERAL_CHARACTERS:
         raise InvalidQuery(f"query: a literal must have 1 to {MAX_LITERAL_CHARACTERS} characters, got {len(text)}")
-    options = _options()
+    options = _options(case_sensitive=any(character.isupper() for character in text))
     options.literal = True
-    options.case_sensitive = any(character.isupper() for character in text)
     compiled = _compile(text, options)
     instructions = min(compiled.programsize, _LITERAL_INSTRUCTIONS)
-    regex = WindowedRegex(compiled, instructions, crosses_lines="\n" in text)
     needle = Needle.exact(text) if options.case_sensitive else Needle.ignoring_case(text)
-    return Pattern(compiled, regex, plan_literal(text), needle=needle, detail=detail)
+    as_regex = _options(case_sensitive=options.case_sensitive)
+    crosses_lines = "\n" in text
+    source = Source(re2.escape(text), as_regex, line_local=not crosses_lines, crosses_lines=crosses_lines)
+    regex = WindowedRegex(compiled, instructions, crosses_lines=source.crosses_lines)
+    return Pattern(compiled, source, regex, plan_literal(text), needle=needle, detail=detail)
 
 
 def _compile_regex(regex: str, flags: str) -> Pattern:
@@ -141,8 +169,7 @@ def _compile_regex(regex: str, flags: str) -> Pattern:
         raise InvalidQuery("query: the regex between the slashes is empty")
     if len(regex) > MAX_REGEX_CHARACTERS:
         raise InvalidQuery(f"query: a regex must have at most {MAX_REGEX_CHARACTERS} characters, got {len(regex)}")
-    options = _options()
-    options.case_sensitive = "i" not in flags
+    options = _options(case_sensitive="i" not in flags)
     options.dot_nl = "s" in flags
     options.never_nl = "s" not in flags
     compiled = _compile(f"(?m){regex}", options)
@@ -153,18 +180,19 @@ def _compile_regex(regex: str, flags: str) -> Pattern:
     required = (Needle.ignoring_case(each) for each in sorted(required_literals(regex)))
     return Pattern(
         compiled,
+        Source(regex, options, line_local=line_local, crosses_lines=crosses_lines),
         WindowedRegex(compiled, compiled.programsize, crosses_lines=crosses_lines),
         plan_regex(regex),
         required=tuple(each for each in required if each),
-        local=LocalRegex(regex, ignoring_case="i" in flags) if line_local else None,
     )
 
 
-def _options() -> re2.Options:
+def _options(*, case_sensitive: bool) -> re2.Options:
     options = re2.Options()
     options.log_errors = False  # it would write the user's pattern to standard error
     options.max_mem = REGEX_MEMORY_BYTES
     options.never_capture = True
+    options.case_sensitive = case_sensitive
     return options
 
 

@@ -35,7 +35,7 @@ class NativeSearcher(SegmentedSearcher[NativeContents]):
         budget = TimeBudget(query.deadline)
         verifier = Verifier(pattern, budget)
         found = [
-            MatchingDocuments(segment, verifier.first_matches(segment.contents, possible))
+            MatchingDocuments(segment, verifier.find(segment.contents, possible))
             for segment in snapshot.segments
             if len(possible := candidates(segment, pattern.plan, query.only))
         ]

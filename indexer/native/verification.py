@@ -1,11 +1,12 @@
 """Which candidates match, and how well: kernels for literals and usual regexes, RE2 for all else.
 
-First every candidate's first match is found, which gives the exact total and what each can score at most. Then the
-full score is worked out from the most promising document on, until no other can be among the best.
+Kernels find and count in one walk. Where RE2 is needed, every candidate's first match is found first, which gives the
+exact total and what each can score at most; then lines are counted from the most promising document on, until no other
+can be among the best.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Final
 
 import msgspec
@@ -13,50 +14,37 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import DeadlineExceeded
-from indexer.native.automaton import Automaton
 from indexer.native.budget import TimeBudget
-from indexer.native.candidates import Ordinals, fewest_documents
+from indexer.native.candidates import fewest_documents
 from indexer.native.contents import NativeContents
 from indexer.native.gathering import GatheredLines, gather_lines
-from indexer.native.lines import first_lines
-from indexer.native.literal import Needle, count_matches, first_matches
+from indexer.native.lines import LinePattern, tally_lines
+from indexer.native.literal import Needle, tally_literal
+from indexer.native.needles import Needles
 from indexer.native.pattern import Pattern
-from indexer.native.ranking import COUNTED_MATCHES, Numbers, count_words
+from indexer.native.tallies import COUNTED_BYTES, COUNTED_LINES, Numbers, Ordinals, Tallies
+from indexer.native.windows import line_end
 
 _CALL_BYTES: Final = 8 * 1024 * 1024
 """Of text that a kernel goes through before the time is looked at: some milliseconds."""
 
-_MANY_CANDIDATES: Final = 64
-"""So many are worth an automaton, whose table takes about a millisecond to work out."""
+_MANY_CANDIDATES: Final = 8
+"""So many are worth automata, whose tables take half a millisecond to work out."""
 
 _LINES_OF_A_DOCUMENT: Final = (4, 64, np.iinfo(np.int64).max)
 """To gather at first, then where none of those matches, then of what is left."""
 
 
-class FirstMatches(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True):
     """The documents of a segment that match.
 
     Attributes:
         ordinals: shape (n,), uint32.
-        places: byte of the text where the first match begins, or its line, shape (n,), int64.
+        tallies: what is known of each; RE2 finds without counting.
     """
 
     ordinals: Ordinals
-    places: Numbers
-
-
-class Tallies(msgspec.Struct, frozen=True):
-    """What the full score of documents is worked out from.
-
-    Attributes:
-        known: which documents there was time for, shape (n,), bool; the others have zeros.
-        counts: matches, at most `COUNTED_MATCHES`, shape (n,), int64.
-        words: matches that begin and end at word boundaries, shape (n,), int64.
-    """
-
-    known: npt.NDArray[np.bool_]
-    counts: Numbers
-    words: Numbers
+    tallies: Tallies
 
 
 class Verifier:
@@ -71,32 +59,30 @@ class Verifier:
         self._pattern = pattern
         self._budget = budget
 
-    def first_matches(self, contents: NativeContents, candidates: Ordinals) -> FirstMatches:
+    def find(self, contents: NativeContents, candidates: Ordinals) -> Found:
         """The candidates that match, in no particular order."""
         pattern = self._pattern
-        needle = pattern.needle or _rarest(contents, pattern.required)
-        automaton = pattern.automaton if len(candidates) >= _MANY_CANDIDATES else None
-        if needle is None and automaton is None:
-            return self._first_by_regex(contents, candidates.tolist())
+        lines = pattern.lines if pattern.needle is None and len(candidates) >= _MANY_CANDIDATES else None
+        needle = pattern.needle or (_rarest(contents, pattern.required) if lines is None else None)
+        if needle is None and lines is None:
+            return self._by_regex(contents, candidates.tolist())
         foreign = self._foreign(contents, candidates, needle)
         return _joined(
-            self._first_by_kernels(contents, candidates[~foreign], needle, automaton),
-            self._first_by_regex(contents, candidates[foreign].tolist()),
+            *self._by_kernels(contents, candidates[~foreign], needle, lines),
+            self._by_regex(contents, candidates[foreign].tolist()),
         )
 
-    def tally(self, contents: NativeContents, ordinals: Ordinals) -> Tallies:
-        """Count the matches of documents that are known to match."""
-        counts, words = np.zeros(len(ordinals), np.int64), np.zeros(len(ordinals), np.int64)
-        needle = self._pattern.needle
-        by_regex = np.ones(len(ordinals), np.bool_) if needle is None else self._foreign(contents, ordinals, needle)
-        if needle is not None:
-            rest = ~by_regex
-            counts[rest], words[rest] = count_matches(
-                contents.texts_of(ordinals[rest]), ordinals[rest], needle, COUNTED_MATCHES
-            )
-        for place in np.flatnonzero(by_regex).tolist():
-            counts[place], words[place] = self._tally_by_regex(contents.text_of(int(ordinals[place])))
-        return Tallies(counts > 0, counts, words)
+    def count(self, contents: NativeContents, ordinals: Ordinals, places: Numbers) -> Tallies:
+        """Count the lines of documents that are known to match, and from where on; 0 where there is no time."""
+        tallies = Tallies.uncounted(places)
+        for number, (ordinal, place) in enumerate(zip(ordinals.tolist(), places.tolist(), strict=True)):
+            text = contents.text_of(ordinal)
+            try:
+                tallies.counts[number], tallies.words[number] = self._lines_and_words(text, place)
+            except DeadlineExceeded:
+                self._budget.cut_short = True
+                tallies.counts[number] = 0
+        return tallies
 
     def _foreign(self, contents: NativeContents, ordinals: Ordinals, needle: Needle | None) -> npt.NDArray[np.bool_]:
         """Which documents the kernels cannot search, since a letter may have a form beyond ASCII there."""
@@ -104,39 +90,38 @@ class Verifier:
             return contents.foreign[ordinals] > 0
         return np.zeros(len(ordinals), np.bool_)
 
-    def _first_by_kernels(
-        self, contents: NativeContents, candidates: Ordinals, needle: Needle | None, automaton: Automaton | None
-    ) -> FirstMatches:
-        if automaton is not None:
-            return _joined(*self._first_by_automaton(contents, candidates, automaton, needle))
-        return self._first_with(contents, candidates, needle) if needle else _joined()
+    def _by_kernels(
+        self, contents: NativeContents, candidates: Ordinals, needle: Needle | None, lines: LinePattern | None
+    ) -> Iterator[Found]:
+        if lines is not None:
+            yield from self._by_automata(contents, candidates, lines)
+        elif needle is not None:
+            yield from self._with_literal(contents, candidates, needle)
 
-    def _first_by_automaton(
-        self, contents: NativeContents, candidates: Ordinals, automaton: Automaton, needle: Needle | None
-    ) -> Iterator[FirstMatches]:
+    def _by_automata(self, contents: NativeContents, candidates: Ordinals, lines: LinePattern) -> Iterator[Found]:
         """The candidates that match; a line that begins in the title is in it, and so are its matches."""
+        needles = _rarest_set(contents, lines.required)
         for part in self._parts(contents, candidates):
-            found = first_lines(contents.texts_of(part), part, automaton, needle)
-            matching = found >= 0
-            yield FirstMatches(part[matching], found[matching])
+            texts = contents.texts_of(part)
+            yield _matching(part, tally_lines(texts, part, lines, needles, window=COUNTED_BYTES, limit=COUNTED_LINES))
 
-    def _first_with(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> FirstMatches:
+    def _with_literal(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that match, of which those hold a literal."""
         if self._pattern.needle is not None:
-            return _joined(*self._scans(contents, candidates, needle))
-        if self._pattern.line_local:
-            return _joined(*self._first_by_lines(contents, candidates, needle))
-        promising = chain.from_iterable(each.ordinals.tolist() for each in self._scans(contents, candidates, needle))
-        return self._first_by_regex(contents, promising)
+            yield from self._scans(contents, candidates, needle)
+        elif self._pattern.line_local:
+            yield from self._by_lines(contents, candidates, needle)
+        else:
+            promising = (each.ordinals.tolist() for each in self._scans(contents, candidates, needle))
+            yield self._by_regex(contents, chain.from_iterable(promising))
 
-    def _scans(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[FirstMatches]:
+    def _scans(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that hold a literal, some at a time, until the time is up."""
         for part in self._parts(contents, candidates):
-            found = first_matches(contents.texts_of(part), part, needle)
-            matching = found >= 0
-            yield FirstMatches(part[matching], found[matching])
+            texts = contents.texts_of(part)
+            yield _matching(part, tally_literal(texts, part, needle, window=COUNTED_BYTES, limit=COUNTED_LINES))
 
-    def _first_by_lines(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[FirstMatches]:
+    def _by_lines(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that match in a line with a literal; most show it in their first such lines."""
         for part in self._parts(contents, candidates):
             rest, offsets = part, np.zeros(len(part), np.int64)
@@ -157,16 +142,16 @@ class Verifier:
             self._budget.cut_short = True
         return np.array(groups, np.int64)
 
-    def _in_or_behind_title(self, contents: NativeContents, ordinals: Ordinals, places: Numbers) -> FirstMatches:
+    def _in_or_behind_title(self, contents: NativeContents, ordinals: Ordinals, places: Numbers) -> Found:
         """First matches that are at `places` or later: where that may be in the title or behind it, look."""
         open_question = places < contents.titles[ordinals]
-        looked_at = self._first_by_regex(contents, ordinals[open_question].tolist())
-        return _joined(FirstMatches(ordinals[~open_question], places[~open_question]), looked_at)
+        looked_at = self._by_regex(contents, ordinals[open_question].tolist())
+        return _joined(Found(ordinals[~open_question], Tallies.uncounted(places[~open_question])), looked_at)
 
-    def _first_by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> FirstMatches:
+    def _by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> Found:
         found = list(self._each_by_regex(contents, ordinals))
         matching = np.array([ordinal for ordinal, _ in found], np.uint32)
-        return FirstMatches(matching, np.array([place for _, place in found], np.int64))
+        return Found(matching, Tallies.uncounted(np.array([place for _, place in found], np.int64)))
 
     def _each_by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> Iterator[tuple[int, int]]:
         for ordinal in ordinals:
@@ -174,12 +159,12 @@ class Verifier:
                 self._budget.cut_short = True
                 return
             try:
-                span = next(self._pattern.regex.spans(contents.text_of(ordinal), 0, self._budget), None)
+                line = next(self._pattern.regex.lines(contents.text_of(ordinal), 0, self._budget), None)
             except DeadlineExceeded:
                 self._budget.cut_short = True
                 continue  # another document may be smaller
-            if span:
-                yield ordinal, span[0]
+            if line:
+                yield ordinal, line[0]
 
     def _parts(self, contents: NativeContents, ordinals: Ordinals) -> Iterator[Ordinals]:
         """Documents in groups of about `_CALL_BYTES`, until the time is up."""
@@ -191,14 +176,29 @@ class Verifier:
                 return
             yield part
 
-    def _tally_by_regex(self, text: memoryview) -> tuple[int, int]:
-        """Counted matches and words; none when there is no time."""
-        try:
-            spans = list(islice(self._pattern.regex.spans(text, 0, self._budget), COUNTED_MATCHES))
-        except DeadlineExceeded:
-            self._budget.cut_short = True
-            return 0, 0
-        return len(spans), count_words(text, spans)
+    def _lines_and_words(self, text: memoryview, place: int) -> tuple[int, int]:
+        """Counted lines and words, of a text that matches in no line before the one that begins at a place."""
+        first, end = next(self._pattern.regex.lines(text, place, self._budget))
+        if self._pattern.line_local:
+            text = text[: line_end(text, min(first + COUNTED_BYTES, len(text)) - 1)]
+        lines = self._pattern.regex.lines(text, end + 1, self._budget)
+        near = takewhile(lambda line: line[0] < first + COUNTED_BYTES, lines)
+        counted = [(first, end), *islice(near, COUNTED_LINES - 1)]
+        return len(counted), sum(self._is_word(text, *line) for line in counted)
+
+    def _is_word(self, text: memoryview, start: int, end: int) -> bool:
+        """Whether a match that begins and ends at word boundaries begins in a line."""
+        whole_words = self._pattern.whole_words
+        if whole_words is None:
+            return False
+        seen = text[:end] if self._pattern.line_local else text
+        found = next(whole_words.lines(seen, start, self._budget), None)
+        return found is not None and found[0] == start
+
+
+def _matching(ordinals: Ordinals, tallies: Tallies) -> Found:
+    matching = tallies.places >= 0
+    return Found(ordinals[matching], tallies.of(matching))
 
 
 def _rarest(contents: NativeContents, needles: Sequence[Needle]) -> Needle | None:
@@ -206,8 +206,15 @@ def _rarest(contents: NativeContents, needles: Sequence[Needle]) -> Needle | Non
     return min(needles, key=lambda each: fewest_documents(contents.postings, each.values.tobytes()), default=None)
 
 
-def _joined(*parts: FirstMatches) -> FirstMatches:
-    return FirstMatches(
-        np.concatenate([np.empty(0, np.uint32), *(each.ordinals for each in parts)]),
-        np.concatenate([np.empty(0, np.int64), *(each.places for each in parts)]),
+def _rarest_set(contents: NativeContents, choices: Sequence[Sequence[Needle]]) -> Needles | None:
+    """The literals that few documents can hold."""
+    if not choices:
+        return None
+    return Needles.of(
+        min(choices, key=lambda each: sum(fewest_documents(contents.postings, one.folded) for one in each))
     )
+
+
+def _joined(*parts: Found) -> Found:
+    ordinals = np.concatenate([np.empty(0, np.uint32), *(each.ordinals for each in parts)])
+    return Found(ordinals, Tallies.joined([each.tallies for each in parts]))

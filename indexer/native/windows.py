@@ -54,6 +54,26 @@ class WindowedRegex:
                 previous = span
                 budget.spend((end - span[1]) * self._instructions)
 
+    def lines(self, text: memoryview, start: int, budget: TimeBudget) -> Iterator[tuple[int, int]]:
+        """The lines in which a match begins, each as its first byte and the newline behind it or the end of the text.
+
+        Args:
+            text: UTF-8.
+            start: the beginning of a line.
+            budget: of the search.
+
+        Raises:
+            DeadlineExceeded: the next call of RE2 could outlast the budget.
+        """
+        while start <= len(text):
+            span = next(self.spans(text, start, budget), None)
+            if span is None:
+                return
+            start = line_start(text, span[0])
+            end = line_end(text, span[0])
+            yield start, end
+            start = end + 1
+
     def matching_groups(self, lines: memoryview, starts: Sequence[int], budget: TimeBudget) -> Iterator[int]:
         """Which groups of lines hold a match; only for a pattern that is line-local.
 
@@ -79,18 +99,31 @@ class WindowedRegex:
 
     def _windows(self, text: memoryview, start: int) -> Iterator[tuple[int, int]]:
         while not self._crosses_lines and len(text) - start > self._window_bytes:
-            end = self._line_end(text, start)
+            end = self._window_end(text, start)
             yield start, end
             if end == len(text):
                 return
             start = end + 1
         yield start, len(text)
 
-    def _line_end(self, text: memoryview, start: int) -> int:
+    def _window_end(self, text: memoryview, start: int) -> int:
         """The last newline in reach of a window, or else the next one, or the end of the text."""
         reach = start + self._window_bytes
         newline = bytes(text[start:reach]).rfind(_NEWLINE)
-        while newline < 0 and reach < len(text):
-            start, reach = reach, reach + _WINDOW_BYTES
-            newline = bytes(text[start:reach]).find(_NEWLINE)
-        return start + newline if newline >= 0 else len(text)
+        return start + newline if newline >= 0 else line_end(text, reach)
+
+
+def line_start(text: memoryview, at: int) -> int:
+    """Where the line of a byte begins."""
+    reach = max(0, at - _WINDOW_BYTES)
+    newline = bytes(text[reach:at]).rfind(_NEWLINE)
+    return reach + newline + 1 if newline >= 0 or reach == 0 else line_start(text, reach)
+
+
+def line_end(text: memoryview, at: int) -> int:
+    """The newline from a byte on, or the end of the text."""
+    for start in range(at, len(text), _WINDOW_BYTES):
+        newline = bytes(text[start : start + _WINDOW_BYTES]).find(_NEWLINE)
+        if newline >= 0:
+            return start + newline
+    return len(text)

@@ -1,63 +1,78 @@
 """The compiled scan for literals finds what RE2 finds."""
 
-from itertools import islice
+import re
 
 import numpy as np
 import pytest
-import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.native.literal import Needle, Texts, count_matches, first_matches
-from indexer.native.ranking import COUNTED_MATCHES, count_words
+from indexer.native.literal import Needle, tally_literal
+from tests.indexer.native.tallying import Tally, as_texts, line_of, tally
 
 _TEXTS = st.text(alphabet="aAbB_1 é漢\n", max_size=300)
 _LITERALS = st.text(alphabet="aAbB_1 漢\n", min_size=1, max_size=4)
+_OUTSIDE_WORDS = b"\t\n -"
 
 
-def _spans(literal: str, text: bytes, *, ignoring_case: bool) -> list[tuple[int, int]]:
-    options = re2.Options()
-    options.literal = True
-    options.case_sensitive = not ignoring_case
-    return [match.span() for match in islice(re2.compile(literal, options).finditer(text), COUNTED_MATCHES)]
+def _expected(literal: bytes, text: bytes, *, ignoring_case: bool, window: int, limit: int) -> Tally:
+    sought, searched = (literal.lower(), text.lower()) if ignoring_case else (literal, text)
+    starts = [match.start() for match in re.finditer(rb"(?=%s)" % re.escape(sought), searched)]
+    edges = [(start, text[start - 1 : start], text[start + len(literal) :][:1]) for start in starts]
+    whole_words = {line_of(text, start) for start, *around in edges if all(each in _OUTSIDE_WORDS for each in around)}
+    lines = dict.fromkeys(line_of(text, start) for start in starts)
+    return tally(lines, whole_words, window=window, limit=limit)
 
 
-def _texts(texts: list[bytes]) -> Texts:
-    starts = np.cumsum([0, *map(len, texts)]).astype(np.uint64)
-    starts.setflags(write=False)  # as mapped files are
-    return Texts(np.frombuffer(b"".join(texts), np.uint8), starts)
+def _tallied(texts: list[bytes], needle: Needle, *, window: int = 1_000, limit: int = 16) -> list[Tally]:
+    ordinals = np.arange(len(texts), dtype=np.uint32)
+    tallies = tally_literal(as_texts(texts), ordinals, needle, window=window, limit=limit)
+    return list(zip(tallies.places.tolist(), tallies.counts.tolist(), tallies.words.tolist(), strict=True))
 
 
-@given(texts=st.lists(_TEXTS, min_size=1, max_size=5), literal=_LITERALS, ignoring_case=st.booleans())
-@settings(max_examples=400, deadline=None)
-def test_matches_are_those_of_re2(texts: list[str], literal: str, *, ignoring_case: bool) -> None:
-    """First match, count and matches of whole words, in documents that lie one after another."""
+@given(
+    texts=st.lists(_TEXTS, min_size=1, max_size=5),
+    literal=_LITERALS,
+    ignoring_case=st.booleans(),
+    window=st.integers(1, 100),
+    limit=st.integers(1, 4),
+)
+@settings(max_examples=600, deadline=None)
+def test_lines_are_those_of_a_plain_search(
+    texts: list[str], literal: str, *, ignoring_case: bool, window: int, limit: int
+) -> None:
+    """First line, lines near it and those with whole words, in documents that lie one after another."""
     encoded = [text.encode() for text in texts]
     needle = Needle.ignoring_case(literal) if ignoring_case else Needle.exact(literal)
     assert needle is not None
-    ordinals = np.arange(len(texts), dtype=np.uint32)
-    expected = [_spans(literal, text, ignoring_case=ignoring_case) for text in encoded]
-    found = first_matches(_texts(encoded), ordinals, needle)
-    assert found.tolist() == [spans[0][0] if spans else -1 for spans in expected]
-    counts, words = count_matches(_texts(encoded), ordinals, needle, COUNTED_MATCHES)
-    assert counts.tolist() == [len(spans) for spans in expected]
-    assert words.tolist() == [
-        count_words(memoryview(text), spans) for text, spans in zip(encoded, expected, strict=True)
+    assert _tallied(encoded, needle, window=window, limit=limit) == [
+        _expected(literal.encode(), text, ignoring_case=ignoring_case, window=window, limit=limit) for text in encoded
     ]
 
 
 @pytest.mark.parametrize("place", [0, 1, 63, 64, 65, 127, 128, 190, 197])
 def test_matches_at_the_edges_of_blocks(place: int) -> None:
     """A match is found wherever it lies in the blocks of 64 positions, and at the end of the text."""
-    text = b"." * place + b"xyz" + b"." * (197 - place)
-    assert first_matches(_texts([text]), np.zeros(1, np.uint32), Needle.exact("xyz")).tolist() == [place]
+    text = b"\n" * place + b"xyz" + b"." * (197 - place)
+    assert _tallied([text], Needle.exact("xyz")) == [(place, 1, 1)]
 
 
 def test_texts_shorter_than_the_literal() -> None:
     """Nothing is read beyond a text, not even where the next one would complete the match."""
-    texts = _texts([b"", b"ne", b"edle", b"needle"])
-    found = first_matches(texts, np.arange(4, dtype=np.uint32), Needle.exact("needle"))
-    assert found.tolist() == [-1, -1, -1, 0]
+    tallies = _tallied([b"", b"ne", b"edle", b"needle"], Needle.exact("needle"))
+    assert tallies == [(-1, 0, 0), (-1, 0, 0), (-1, 0, 0), (0, 1, 1)]
+
+
+def test_a_line_that_begins_in_reach_counts() -> None:
+    """A match may be further away than the window reaches, in a line that begins within it; and no match behind it."""
+    text = b"xyz\n" + b"." * 1_000 + b"xyz\nxyz\n"
+    assert [_tallied([text], Needle.exact("xyz"), window=window)[0][1] for window in (4, 5, 1_006, 1_008, 1_009)] == [
+        1,
+        2,
+        2,
+        2,
+        3,
+    ]
 
 
 def test_letters_with_other_forms() -> None:

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,12 @@ from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, InvalidQuery
 from indexer.generation import Generation, open_or_create_live
 from indexer.native import NativeSearcher, NativeWriter, compile_pattern, generation_settings, searchable_text
+from indexer.native.ranking import scores
+from indexer.native.tallies import COUNTED_BYTES, COUNTED_LINES
 from streams.change import Change
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 from tests.indexer.native.regexes import AGREED_REGEXES, LETTERS, TEXTS
+from tests.indexer.native.tallying import lines_of, tally
 
 SOON = 60.0
 
@@ -178,14 +182,14 @@ def test_deadline_while_scanning(generation: Generation, searcher: NativeSearche
     """A scan that runs out of time answers with what it has, as a lower bound; with nothing, it says so."""
     _write(generation, [upsert(f"d{number}", "some words", offset=number) for number in range(50)])
     ticks = count()
-    partial = _ask(searcher, "/w.r/", Deadline(20, clock=lambda: next(ticks)))
+    partial = _ask(searcher, "/(?s:w.r)/", Deadline(20, clock=lambda: next(ticks)))
     assert 0 < partial.total < 50
     assert len(partial.hits) == partial.total
     assert partial.total_relation == "gte"
     ticks = count()
     with pytest.raises(DeadlineExceeded):
-        _ask(searcher, "/[so][xy]/", Deadline(20, clock=lambda: next(ticks)))
-    assert _ask(searcher, "/w.r/").total_relation == "eq"
+        _ask(searcher, "/(?s:[so][xy])/", Deadline(20, clock=lambda: next(ticks)))
+    assert _ask(searcher, "/(?s:w.r)/").total_relation == "eq"
 
 
 def _varied_bodies(number: int) -> str:
@@ -217,7 +221,7 @@ def test_literals_score_as_regexes_do(
         assert (answer.total, answer.hits) == (expected.total, expected.hits), query
 
 
-@pytest.mark.parametrize("query", ["needle", "/n.+e/", "/[nk][ei]/", "s", "/needle|kite/"])
+@pytest.mark.parametrize("query", ["needle", "/n.+e/", "/[nk][ei]/", "s", "/needle|kite/", "/(?s:)n.+e/", "/needle/s"])
 def test_the_best_are_the_best_of_all(generation: Generation, searcher: NativeSearcher, query: str) -> None:
     """What is not scored, since it cannot be among the best, is not: any page begins as the page of all does."""
     _write(generation, [upsert(f"d{at:03}", _varied_bodies(at * 31), offset=at) for at in range(700)])
@@ -227,6 +231,46 @@ def test_the_best_are_the_best_of_all(generation: Generation, searcher: NativeSe
         page = searcher.search(Query(query, limit, Deadline.after(SOON)))
         assert page.hits == everything.hits[:limit]
         assert page.total == everything.total
+
+
+@pytest.mark.parametrize("title", ["", "about something", "needle"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "needle",
+        "/needle/i",
+        "/NEEDLE|needle/",
+        "/(?s:needle)/i",
+        "/needle/is",
+        "/nEEdle|xyz/is",
+        r"/\Qneedle/i",
+        r"/\Qneedle\E/",
+        "/needle\\A|needle/",
+    ],
+)
+def test_what_counts(generation: Generation, searcher: NativeSearcher, query: str, title: str) -> None:
+    """Lines in reach of the first one, 16 at most, and those with a whole word, whichever way a query is searched."""
+    filler = "\n" + "hay " * 20
+    bodies = [
+        "needle" + filler * 55 + "\nneedle needle\nneedless needle_" + "x" * 4_000 + "\nneedle",
+        "x" * 4_200 + "needles\n" + "needle\n" * 3,
+        "no needles\n" * 9 + "\n\nneedle\nhay",
+        "a_needle, needle or éneedle\n" * 20,
+        "hay\nneedle",
+    ]
+    upserts = [upsert(f"d{at}", body, title=title, offset=at) for at, body in enumerate(bodies * 3)]
+    _write(generation, list(upserts))
+    hits = {hit.id: hit.score for hit in _ask(searcher, query).hits}
+    assert len(hits) == len(upserts)
+    for change in upserts:
+        text = searchable_text(change.document).encode()
+        matching = [start for start, line in lines_of(text) if b"needle" in line]
+        words = {
+            start for start, line in lines_of(text) if re.search(rb"(?<![\w\x80-\xff])needle(?![\w\x80-\xff])", line)
+        }
+        first, count, whole = tally(matching, words, window=COUNTED_BYTES, limit=COUNTED_LINES)
+        numbers = (np.array([each]) for each in (count, whole, len(text), first < len(title)))
+        assert hits[change.document.id] == scores(*numbers)[0], change.document.id
 
 
 _MEBIBYTE = 1 << 20
@@ -283,7 +327,7 @@ def test_answers_of_automata_are_those_of_re2(
     changes = [upsert(f"d{at}", body, title=title, offset=at) for at, (title, body) in enumerate(pairs)]
     _write(generation, changes)
     by_automaton, by_re2 = _ask(searcher, f"/{regex}/{flags}"), _ask(searcher, f"/(?s:)(?:{regex})/{flags}")
-    assert compile_pattern(f"/{regex}/{flags}").automaton is not None
-    assert compile_pattern(f"/(?s:)(?:{regex})/{flags}").automaton is None
+    assert compile_pattern(f"/{regex}/{flags}").lines is not None
+    assert compile_pattern(f"/(?s:)(?:{regex})/{flags}").lines is None
     assert by_automaton.total == by_re2.total > 0
     assert [(hit.id, hit.score) for hit in by_automaton.hits] == [(hit.id, hit.score) for hit in by_re2.hits]

@@ -83,7 +83,12 @@ def _intersection(sets: list[Ordinals | None]) -> Ordinals | None:
 
 def _union(sets: list[Ordinals | None]) -> Ordinals | None:
     known = [each for each in sets if each is not None]
-    return np.unique(np.concatenate(known)) if len(known) == len(sets) else None
+    if len(known) < len(sets):
+        return None
+    held = np.zeros(1 + max((int(each[-1]) for each in known if len(each)), default=-1), np.bool_)
+    for each in known:
+        held[each] = True
+    return np.flatnonzero(held).astype(np.uint32)
 
 
 def in_both(left: Ordinals, right: Ordinals) -> Ordinals:

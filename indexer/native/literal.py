@@ -1,6 +1,6 @@
 """Literals, searched for without RE2: a compiled scan that goes through many documents in one call.
 
-Almost every position is dismissed by its three rarest bytes, 64 positions at a time, which the compiler turns into
+Almost every position is dismissed by its three rarest bytes, 128 positions at a time, which the compiler turns into
 vector instructions (the idea is the "generic SIMD" of https://github.com/BurntSushi/memchr, `memmem`).
 """
 
@@ -14,7 +14,7 @@ from indexer.compiled import boolean, inlined, int64, kernel, readable, record, 
 from indexer.native.folding import FOLDED, FOREIGN_FORMS, fold_text
 from indexer.native.tallies import Bytes, Numbers, Ordinals, Tallies, in_word, line_end, line_start, window_end
 
-_BLOCK: Final = 64
+_BLOCK: Final = 128
 _LETTER_CASE: Final = 0x20
 _COMMON_BYTES: Final = (
     b"zqjXQZKJVYWGHBFUMPDNLOACRSITE\\@~`%$^?!|98765432+&#'[]<>{}:10\"/xwkvy=*.;,)(-hgbpm_fud\tlcosnaire t\n"
@@ -125,7 +125,7 @@ def _occurs(text: Bytes, at: int, needle: Needle) -> bool:
 
 @inlined
 def _may_occur(text: Bytes, at: int, needle: Needle) -> bool:
-    """Whether a match may begin at one of the 64 positions from `at` on."""
+    """Whether a match may begin at one of the 128 positions from `at` on."""
     first = text[at + needle.first_place : at + needle.first_place + _BLOCK]
     second = text[at + needle.second_place : at + needle.second_place + _BLOCK]
     third = text[at + needle.third_place : at + needle.third_place + _BLOCK]

@@ -50,10 +50,10 @@ def test_lines_are_those_of_a_plain_search(
     ]
 
 
-@pytest.mark.parametrize("place", [0, 1, 63, 64, 65, 127, 128, 190, 197])
+@pytest.mark.parametrize("place", [0, 1, 63, 64, 127, 128, 129, 255, 256, 390, 397])
 def test_matches_at_the_edges_of_blocks(place: int) -> None:
-    """A match is found wherever it lies in the blocks of 64 positions, and at the end of the text."""
-    text = b"\n" * place + b"xyz" + b"." * (197 - place)
+    """A match is found wherever it lies in the blocks of 128 positions, and at the end of the text."""
+    text = b"\n" * place + b"xyz" + b"." * (397 - place)
     assert _tallied([text], Needle.exact("xyz")) == [(place, 1, 1)]
 
 

@@ -273,6 +273,26 @@ def test_what_counts(generation: Generation, searcher: NativeSearcher, query: st
         assert hits[change.document.id] == scores(*numbers)[0], change.document.id
 
 
+def test_the_best_may_need_re2(generation: Generation, searcher: NativeSearcher) -> None:
+    """Where kernels have rated many documents, those that RE2 must search are still rated, if they can win."""
+    bodies = ["kite\n" * (at % 12 + 1) + "\u212aite\n" * (at % 3) + "hay " * at for at in range(200)]
+    _write(generation, [upsert(f"d{at:03}", body, offset=at) for at, body in enumerate(bodies)])
+    everything = _ask(searcher, "kite")
+    scores_by_re2 = [(hit.id, hit.score) for hit in _ask(searcher, "/kite/is").hits]
+    assert [(hit.id, hit.score) for hit in everything.hits] == scores_by_re2
+    for limit in (1, 3, 10, 100):
+        assert searcher.search(Query("kite", limit, Deadline.after(SOON))).hits == everything.hits[:limit]
+
+
+@pytest.mark.parametrize("query", ["/x*/", "/$/", "/^/s"])
+def test_empty_matches_count_lines(generation: Generation, searcher: NativeSearcher, query: str) -> None:
+    """What matches nothing at all, on each line, counts each line once."""
+    _write(generation, [upsert("d", "a\nx xx\n\nb x", offset=0)])
+    [hit] = _ask(searcher, query).hits
+    count, length = np.array([4]), np.array([11])
+    assert hit.score in {scores(count, np.array([words]), length, np.array([False]))[0] for words in range(5)}
+
+
 _MEBIBYTE = 1 << 20
 
 

@@ -15,6 +15,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
+from api.audit import UNKNOWN, audit
+from api.authorised import CALLER
 from api.problems import problem_reply
 from indexer.deadline import Clock
 from streams.metrics import Metrics
@@ -80,6 +82,7 @@ class ObservedApp:
         finally:
             route: str = scope.get("path_template") or "unmatched"
             self._metrics.responded(route, answer.status, self._clock() - began)
+            audit(scope, state.get(CALLER, UNKNOWN), answer.status)
             _describe(span, f"{scope['method']} {route}", route, answer.status)
 
 

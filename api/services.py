@@ -21,6 +21,7 @@ from api.plan import SearchRules
 from api.publications import Publications
 from api.resources import Resources
 from api.search import Highlighters, Searcher
+from api.search_log import SearchLog
 from api.specs import Specs, make_specs
 from api.system import SystemProbe
 from indexer.backend import SearchBackend
@@ -46,6 +47,7 @@ class Services(msgspec.Struct, frozen=True):
         version: of this software.
         rules: what a search may ask for.
         searcher: answers searches.
+        search_log: writes them down.
         backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
         breakers: of this worker, by method.
         publications: to Kafka.
@@ -61,6 +63,7 @@ class Services(msgspec.Struct, frozen=True):
     version: str
     rules: SearchRules
     searcher: Searcher
+    search_log: SearchLog
     backends: Mapping[str, SearchBackend]
     breakers: Mapping[str, MethodBreaker]
     publications: Publications
@@ -109,6 +112,7 @@ async def open_services(
             version=version(_DISTRIBUTION),
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
             searcher=Searcher(methods.searched, highlighters, admission),
+            search_log=SearchLog(shows_queries=settings.log_queries),
             backends=methods.searched,
             breakers=methods.breakers,
             publications=publications,

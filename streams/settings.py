@@ -184,6 +184,10 @@ class Settings(BaseSettings):
         ge=128,
         description="File handles that a process may have open; unset, what the system allows (`RLIMIT_NOFILE`).",
     )
+    log_queries: bool = Field(
+        default=True,
+        description="Whether the log has the queries of searches as they came; `false` for a hash and a length.",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
     @property

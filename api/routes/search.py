@@ -1,13 +1,17 @@
 """`POST /search` and `GET /search`."""
 
+import time
 from typing import Final
 
 from litestar import get, post
 
 from api.body import decode_json, read_body
 from api.parameters import SearchRequest, parse_parameters
+from api.plan import SearchPlan
 from api.responses import SearchResponse
 from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.services import Services
+from streams.errors import EmbedSearchError
 
 MAX_SEARCH_BYTES: Final = 65_536
 
@@ -16,12 +20,22 @@ MAX_SEARCH_BYTES: Final = 65_536
 async def search(request: AnyRequest, services: ServicesDependency) -> SearchResponse:
     """Search with all options."""
     body = await read_body(body_chunks(request), MAX_SEARCH_BYTES)
-    plan = services.rules.plan(decode_json(body, SearchRequest))
-    return await services.searcher.search(plan, trace_id(request))
+    return await _answer(request, services, services.rules.plan(decode_json(body, SearchRequest)))
 
 
 @get("/search")
 async def search_by_link(request: AnyRequest, services: ServicesDependency) -> SearchResponse:
     """Search by a link; without `q`, the newest documents."""
-    plan = services.rules.plan_parameters(parse_parameters(request.scope["query_string"]))
-    return await services.searcher.search(plan, trace_id(request))
+    parameters = parse_parameters(request.scope["query_string"])
+    return await _answer(request, services, services.rules.plan_parameters(parameters))
+
+
+async def _answer(request: AnyRequest, services: Services, plan: SearchPlan) -> SearchResponse:
+    began = time.monotonic()
+    try:
+        response = await services.searcher.search(plan, trace_id(request))
+    except EmbedSearchError as exc:
+        services.search_log.failed(plan, exc, time.monotonic() - began)
+        raise
+    services.search_log.answered(plan, response)
+    return response

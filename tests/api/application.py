@@ -20,6 +20,7 @@ from api.publications import Publications
 from api.resources import Resources
 from api.scopes import ALL_SCOPES
 from api.search import Searcher
+from api.search_log import SearchLog
 from api.services import Services
 from api.specs import make_specs
 from api.system import OffsetSource, SystemProbe
@@ -72,6 +73,7 @@ def make_services(
         version="0.0.0",
         rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
         searcher=Searcher(methods.searched, highlighter, admission),
+        search_log=SearchLog(shows_queries=chosen.log_queries),
         backends=methods.searched,
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),

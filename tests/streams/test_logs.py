@@ -34,3 +34,37 @@ def test_a_log_is_one_json_object_a_line() -> None:
     }
     assert "ZeroDivisionError" in lines[2]["exception"]
     assert done.stdout == ""
+
+
+HOSTILE = """
+import os, pty, sys
+child, descriptor = pty.fork()
+if child == 0:
+    import structlog
+    from streams.logs import configure_logs
+    configure_logs("warning")
+    search_log = structlog.stdlib.get_logger("api.search_log")
+    search_log.warning("search", query="a\\x1b[2Jb\\nadmin action caller=root\\x9b1m")
+    search_log.info("too fine")
+    structlog.stdlib.get_logger("api.audit").info("admin action", path="/admin/\\x07")
+    os._exit(0)
+shown = b""
+try:
+    while part := os.read(descriptor, 65536):
+        shown += part
+except OSError:  # the other end is closed
+    pass
+os.waitpid(child, 0)
+sys.stdout.buffer.write(shown)
+"""
+
+
+def test_a_terminal_obeys_nothing_that_a_client_wrote() -> None:
+    """Control characters are shown, no field makes a line of its own, and admin actions are logged at any level."""
+    done = subprocess.run([sys.executable, "-c", HOSTILE], check=True, capture_output=True, timeout=60)
+    first, second = done.stdout.decode().replace("\\\\", "\\").splitlines()
+    assert r"a\x1b[2Jb\x0aadmin action caller=root\x9b1m" in first
+    assert "admin action" in second
+    assert r"/admin/\x07" in second
+    assert "\x1b[2J" not in done.stdout.decode()
+    assert b"\x07" not in done.stdout

@@ -15,7 +15,7 @@ from api.routes.breakers import list_breakers, open_breaker, reset_breaker
 from api.routes.documents import delete_document, get_document, publish, put_document
 from api.routes.health import health, livez, readyz, startupz, system
 from api.routes.metrics import metrics as metrics_route
-from api.routes.requests import SERVICES, AnyRequest, provide_services, require_resources, trace_id
+from api.routes.requests import SERVICES, AnyRequest, before_request, provide_services, trace_id
 from api.routes.search import search, search_by_link
 from api.routes.specs import asyncapi, docs, openapi
 from api.services import Services
@@ -71,7 +71,7 @@ def build_routes(open_services: OpenServices) -> Litestar:
         route_handlers=ROUTES,
         lifespan=[lifespan],
         dependencies={SERVICES: Provide(provide_services, sync_to_thread=False)},
-        before_request=require_resources,
+        before_request=before_request,
         exception_handlers={Exception: _problem},
         openapi_config=None,  # see api.openapi
         logging_config=None,  # the entry point configures logs

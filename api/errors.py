@@ -4,6 +4,7 @@ ApiFault
 ├── InvalidRequest        change the named field
 ├── UnsupportedMediaType  send another content type
 ├── RequestTooLarge       send less
+├── HeadTooLarge          send a shorter address, or fewer headers
 ├── Unauthenticated       send a key that holds
 ├── Forbidden             send a key that may do this
 ├── TooManyRequests       make fewer requests
@@ -46,6 +47,17 @@ class UnsupportedMediaType(ApiFault):
 
 class RequestTooLarge(ApiFault):
     """The body, or a line of it, is beyond its limit."""
+
+
+class HeadTooLarge(ApiFault):
+    """Address and headers are beyond their limit.
+
+    Args:
+        limit: in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"address and headers may have {limit} bytes together")
 
 
 class Unauthenticated(ApiFault):

@@ -6,7 +6,7 @@ from typing import Final
 from api.breaker import BreakerReport
 from api.filters import Bounds
 from api.fusion import Contribution
-from api.parameters import Fusion, SearchRequest
+from api.parameters import DocumentVersion, Fusion, SearchRequest
 from api.problems import Problem, ProblemKind
 from api.responses import (
     BackendReport,
@@ -37,6 +37,8 @@ DOCUMENT: Final = Document(
     tags=("resilience",),
     language="en",
 )
+
+DOCUMENT_VERSION: Final = DocumentVersion(title=DOCUMENT.title, body=DOCUMENT.body, tags=DOCUMENT.tags)
 
 NDJSON: Final = '{"id": "a", "body": "first document"}\n{"id": "b", "body": "second document"}\n'
 
@@ -138,6 +140,7 @@ _DETAILS: Final = {
     ProblemKind.INVALID_TOKEN: ("token was not issued by this system", "wait_for"),
     ProblemKind.UNAUTHENTICATED: ("send a key: Authorization: Bearer ...", None),
     ProblemKind.FORBIDDEN: ("the key lacks the scope write", None),
+    ProblemKind.HEAD_TOO_LARGE: ("address and headers may have 65536 bytes together", None),
     ProblemKind.TOO_MANY_REQUESTS: ("too many requests; the next one is welcome in 1 s", None),
     ProblemKind.DOCUMENT_NOT_FOUND: ("there is no document 'patterns/circuit-breaker'", None),
     ProblemKind.TOO_LARGE: ("the body must be at most 65536 bytes", None),

@@ -11,15 +11,17 @@ import msgspec
 
 from api.examples import problem_example
 from api.operations import OPERATIONS, Body, Operation
+from api.parameters import DocumentVersion
 from api.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
 from api.scopes import required_scope
-from streams.document import MAX_ID_BYTES
+from streams.document import MAX_ID_BYTES, Document
 from streams.settings import METHODS
 
 _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 _STATUSES_TO_COME_BACK: Final = (ProblemKind.OVERLOADED.status, ProblemKind.TOO_MANY_REQUESTS.status)
+_KEPT_AS_METADATA: Final = {"type": ["string", "number", "boolean", "null"], "description": "Kept under metadata"}
 _SECURITY: Final = "key"
 _KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
 
@@ -36,6 +38,8 @@ def openapi_document(version: str) -> bytes:
     schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
     by_type = dict(zip([*types, Problem], schemas, strict=True))
     described = {name: _described(schema) for name, schema in components.items()}
+    for kind in (Document, DocumentVersion):
+        described[kind.__name__]["additionalProperties"] = _KEPT_AS_METADATA
     shown_as_parameters = {operation.query.__name__ for operation in OPERATIONS if operation.query is not None}
     paths: dict[str, Json] = {}
     for operation in OPERATIONS:
@@ -80,7 +84,7 @@ def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
         str(status): {"description": body.description, "content": {body.media_type: _content(body, by_type)}}
         for status, body in operation.answers.items()
     }
-    kinds = (*operation.problems, *_access_problems(operation), ProblemKind.INTERNAL)
+    kinds = (*operation.problems, *_access_problems(operation), ProblemKind.HEAD_TOO_LARGE, ProblemKind.INTERNAL)
     for status in sorted({kind.status for kind in kinds}):
         responses[str(status)] = _problems([kind for kind in kinds if kind.status == status], by_type)
     return responses
@@ -105,7 +109,7 @@ def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
 
 
 def _content(body: Body, by_type: dict[Any, Json]) -> Json:
-    schema = {"type": "string"} if body.type is None else by_type[body.type]
+    schema = {} if body.type is None else by_type[body.type]  # a stream of text, which a schema cannot describe
     return {"schema": schema, "example": msgspec.to_builtins(body.example)}
 
 

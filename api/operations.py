@@ -7,7 +7,7 @@ import msgspec
 
 from api import examples
 from api.breaker import BreakerReport
-from api.parameters import SearchParameters, SearchRequest
+from api.parameters import DocumentVersion, SearchParameters, SearchRequest
 from api.problems import ProblemKind
 from api.responses import (
     BreakersResponse,
@@ -18,7 +18,6 @@ from api.responses import (
     SearchResponse,
     SystemResponse,
 )
-from streams.document import Document
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -123,7 +122,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "Publish one document, or a stream of them, one JSON object a line",
         {202: Body(PublishResponse, examples.LINES_PUBLISHED, "What was published, and which lines were not")},
         _PUBLISH_PROBLEMS,
-        requests=(Body(Document, examples.DOCUMENT), Body(None, examples.NDJSON, media_type=NDJSON)),
+        requests=(Body(DocumentVersion, examples.DOCUMENT_VERSION), Body(None, examples.NDJSON, media_type=NDJSON)),
     ),
     Operation(
         "get",
@@ -149,7 +148,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "Publish a version of this document",
         {202: _PUBLISHED},
         _PUBLISH_PROBLEMS,
-        requests=(Body(Document, examples.DOCUMENT),),
+        requests=(Body(DocumentVersion, examples.DOCUMENT_VERSION),),
         with_id=True,
     ),
     Operation(

@@ -1,4 +1,4 @@
-"""What a search may ask for, field by field: the JSON of `POST /search` and the query string of `GET /search`."""
+"""What a request may say, field by field: `POST /search`, the query string of `GET /search`, `PUT /documents/{id}`."""
 
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
@@ -11,6 +11,7 @@ from api.errors import InvalidRequest
 from api.filters import Filters
 from api.fusion import DEFAULT_K, FusionKind
 from indexer.filtering import METADATA
+from streams.document import Document, DocumentId
 from streams.watermark import MAX_TOKEN_CHARACTERS
 
 MAX_QUERY_CHARACTERS: Final = 4_096
@@ -21,6 +22,8 @@ MAX_K: Final = 1_000
 MAX_WEIGHT: Final = 1_000
 MAX_METHODS: Final = 16
 _MAX_PARAMETERS: Final = 32
+_NOT_BLANK: Final = {"minLength": 1, "pattern": r"^[^\x00]*\S[^\x00]*$"}
+"""For whoever reads the schema; `api.plan` checks it."""
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many results to return")]
 Offset = Annotated[int, Meta(ge=0, le=MAX_END, description=f"Results to pass over; with limit at most {MAX_END}")]
@@ -51,7 +54,14 @@ class Fusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /search`."""
 
-    query: Annotated[str, Meta(max_length=MAX_QUERY_CHARACTERS, description="In the syntax of the methods asked")]
+    query: Annotated[
+        str,
+        Meta(
+            max_length=MAX_QUERY_CHARACTERS,
+            description="In the syntax of the methods asked; not blank",
+            extra_json_schema=_NOT_BLANK,
+        ),
+    ]
     limit: Limit = 10
     offset: Offset = 0
     methods: Methods | None = None
@@ -76,7 +86,7 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         metadata: what a document must have, each under `metadata.` and its name.
     """
 
-    q: Annotated[str, Meta(max_length=MAX_QUERY_CHARACTERS)] | None = None
+    q: Annotated[str, Meta(max_length=MAX_QUERY_CHARACTERS, extra_json_schema=_NOT_BLANK)] | None = None
     limit: Limit = 10
     offset: Offset = 0
     methods: str | None = None
@@ -94,6 +104,16 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     highlight: bool = True
     timeout_ms: TimeoutMs | None = None
     wait_for: WaitFor | None = None
+
+
+class DocumentVersion(Document, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of `PUT /documents/{id}`, for whoever reads the schema: a document whose id the address says.
+
+    Attributes:
+        id: may be left out, and is the address's otherwise.
+    """
+
+    id: DocumentId = DocumentId("")
 
 
 def parse_parameters(query_string: bytes) -> SearchParameters:

@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from api.errors import (
     DocumentNotFound,
     Forbidden,
+    HeadTooLarge,
     InvalidRequest,
     Overloaded,
     RequestTooLarge,
@@ -49,6 +50,7 @@ class ProblemKind(Enum):
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This address does not take this HTTP method")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "This content type is not read here")
+    HEAD_TOO_LARGE = ("head-too-large", 431, "The address or the headers are too long")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     INTERNAL = ("internal", 500, "The server failed")
     SEARCH_UNAVAILABLE = ("search-unavailable", 503, "No search method can answer")
@@ -134,6 +136,7 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     Unauthenticated: ProblemKind.UNAUTHENTICATED,
     Forbidden: ProblemKind.FORBIDDEN,
     DocumentNotFound: ProblemKind.DOCUMENT_NOT_FOUND,
+    HeadTooLarge: ProblemKind.HEAD_TOO_LARGE,
     TooManyRequests: ProblemKind.TOO_MANY_REQUESTS,
     RequestTooLarge: ProblemKind.TOO_LARGE,
     UnsupportedMediaType: ProblemKind.UNSUPPORTED_MEDIA_TYPE,

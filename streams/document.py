@@ -6,7 +6,7 @@ Limits are checked in one place, so that a record from Kafka and a request over 
 import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NewType
+from typing import Annotated, NewType
 
 import msgspec
 
@@ -45,7 +45,7 @@ class Document(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     """
 
     id: DocumentId
-    body: str
+    body: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S"})]
     title: str = ""
     url: str = ""
     source: str = ""

@@ -6,6 +6,9 @@ from typing import Any, Final, cast
 from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
+from litestar.exceptions import MethodNotAllowedException
+from litestar.routes import HTTPRoute
 
 from api.errors import InvalidRequest
 from api.observed import TRACE_ID
@@ -27,14 +30,24 @@ def provide_services(state: State) -> Services:
     return cast("Services", state[SERVICES])
 
 
-async def require_resources(request: AnyRequest) -> None:
+async def before_request(request: AnyRequest) -> None:
     """Refuse a request that too little is left for, before anything of its body is read.
 
     Raises:
         ResourceShortage: of memory or file handles.
+        MethodNotAllowedException: it is OPTIONS, which the framework would answer with some of the methods only.
     """
+    if request.method == HttpMethod.OPTIONS:
+        raise MethodNotAllowedException(headers={"allow": ", ".join(_methods(request))})
     if _ANSWERED_ALWAYS not in request.route_handler.opt:
         provide_services(request.app.state).resources.admit()
+
+
+def _methods(request: AnyRequest) -> list[str]:
+    """What the address of a request takes."""
+    template = request.scope["path_template"]
+    routes = (route for route in request.app.routes if route.path == template and isinstance(route, HTTPRoute))
+    return sorted({method for route in routes for method in route.methods} - {HttpMethod.OPTIONS})
 
 
 def trace_id(request: AnyRequest) -> str:

@@ -17,7 +17,7 @@ from indexer.backend import Answer, Query
 from indexer.resources import MemoryGuard, memory_limit, watched
 from streams.metrics import Metrics, shared_directory
 from streams.settings import load_settings
-from tests.api.application import TRACER, make_services
+from tests.api.application import NOWHERE, TRACER, make_services
 from tests.api.fakes import FakeBackend
 
 SLOW_QUERY = "slow"
@@ -83,7 +83,8 @@ async def _open(metrics: Metrics) -> AsyncIterator[Services]:
     for backend in backends.values():
         memory.add_cache(backend.empty_cache)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, backends["bm25"].release)
-    services = make_services(backends, metrics=metrics, memory=memory)
+    servers = settings.kafka_bootstrap_servers or NOWHERE
+    services = make_services(backends, metrics=metrics, memory=memory, bootstrap_servers=servers, topic=settings.topic)
     async with stopping_with_parent(), watched(memory):
         yield services
     await services.probe.close()

@@ -1,5 +1,6 @@
 """The server as processes: slow clients, workers that die, and a clean end."""
 
+import json
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from api.protocol import PATIENCE_SECONDS
+from api.protocol import MAX_HEAD_BYTES, PATIENCE_SECONDS
 from api.server import run
 from infra.supervisor.ports import free_port
 from streams.errors import SettingsError
@@ -181,6 +182,34 @@ def test_a_port_in_use_is_a_clear_message() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=r"EMBED_SEARCH_PORT: cannot listen on .*in use"):
             run(load_settings(port=port))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "kind"),
+    [
+        (b"GET /livez?" + b"x" * (MAX_HEAD_BYTES + 1), 431, "head-too-large"),
+        (b"GET /livez?" + b"x" * (MAX_HEAD_BYTES + 1) + b" HTTP/1.1\r\n\r\n", 431, "head-too-large"),
+        (b"GET /livez HTTP/1.1\r\nx: " + b"x" * (MAX_HEAD_BYTES + 1), 431, "head-too-large"),
+        (b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * MAX_HEAD_BYTES + b"\r\n", 431, "head-too-large"),
+        (b"GET /livez HTTP/9.9\r\n\r\n", 400, "invalid-request"),
+        (b"\x16\x03\x01\x02\x00", 400, "invalid-request"),
+    ],
+)
+def test_a_head_that_cannot_be_read_is_a_problem(one_worker: Server, sent: bytes, status: int, kind: str) -> None:
+    """However it comes, in one piece or as a beginning without an end, it is refused at once and as a problem."""
+    with one_worker.connect() as client:
+        with suppress(ConnectionError):  # it may have been refused before all was sent
+            client.sendall(sent)
+        with suppress(ConnectionError):
+            answer = client.recv(4_096)
+    assert answer.startswith(f"HTTP/1.1 {status}".encode())
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == f"urn:embed-search:problem:{kind}"
+
+
+def test_the_longest_query_fits_a_link(one_worker: Server) -> None:
+    """4,096 characters of four bytes each, percent-encoded, and heads that follow on the same connection."""
+    for _ in range(3):
+        assert one_worker.client.get("/search", params={"q": "\U0001f600" * 4_096}).status_code == 200
 
 
 def _kill_a_worker(server: Server) -> None:

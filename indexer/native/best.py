@@ -1,9 +1,9 @@
-"""The best matches of all segments, without counting in those that cannot be among them.
+"""The best matches of all segments, without counting in those that cannot be among them, or looking at their ids.
 
 What kernels found is counted, and so is its score known. The rest is scored from the highest upper bound down, in
-growing groups, until the bound of the next is below the score of the last that would be returned. The result is that of
-scoring all (Fagin's threshold algorithm: R. Fagin, A. Lotem, M. Naor, Optimal aggregation algorithms for middleware,
-2003).
+growing groups, until the bound of the next is below the score of the last that would be returned. Ids are looked at
+last, those of documents that a match there can bring among the best. The result is that of scoring all (Fagin's
+threshold algorithm: R. Fagin, A. Lotem, M. Naor, Optimal aggregation algorithms for middleware, 2003).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from indexer.native.budget import TimeBudget
 from indexer.native.contents import NativeContents
-from indexer.native.ranking import Scores, highest_scores, scores
+from indexer.native.ranking import PATH, Scores, highest_scores, scores
 from indexer.native.tallies import Numbers
 from indexer.native.verification import Found, Verifier
 from indexer.segment import Matches, Segment
@@ -62,6 +62,12 @@ class MatchingDocuments:
         self.scores[places] = scores(counts, words, self._lengths[places], self._in_title[places])
         return self.scores[places]
 
+    def rate_paths(self, least: float, verifier: Verifier) -> None:
+        """Add what a match in the id is worth to those that score so much already."""
+        places = np.flatnonzero(self.scores >= least)
+        matching = verifier.match_ids(self._segment.documents, self._found.ordinals[places])
+        self.scores[places[matching]] += PATH
+
     def matches(self) -> Matches:
         """All of them, for `best_hits`: none that was not counted outranks those that had to be."""
         return Matches(self._segment.documents, self._found.ordinals, self.scores)
@@ -69,19 +75,31 @@ class MatchingDocuments:
 
 def score_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: int, budget: TimeBudget) -> None:
     """Score the documents that can be among the best `limit`, as long as there is time."""
+    best = _count_best(found, verifier, limit, budget)
+    least = best.min() - PATH if len(best) >= limit else -np.inf
+    for each in found:
+        if budget.spent:
+            budget.cut_short = True
+            return
+        each.rate_paths(least, verifier)
+
+
+def _count_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: int, budget: TimeBudget) -> Scores:
+    """Count in the documents that can be among the best, and give the scores of these, ids left out."""
     bounds = np.concatenate([np.empty(0), *(each.bounds for each in found)])
     owners = np.repeat(np.arange(len(found)), [len(each.uncounted) for each in found])
     places = np.concatenate([np.empty(0, np.int64), *(each.uncounted for each in found)])
     best = _largest(np.concatenate([np.empty(0), *(np.delete(each.scores, each.uncounted) for each in found)]), limit)
     for group in _descending(bounds):
-        if len(best) >= limit and bounds[group].max() < best.min():
-            return
+        if len(best) >= limit and bounds[group].max() + PATH < best.min():
+            break
         if budget.spent:
             budget.cut_short = True
-            return
+            break
         for owner in np.unique(owners[group]).tolist():
             scored = found[owner].count(places[group[owners[group] == owner]], verifier)
             best = _largest(np.concatenate([best, scored]), limit)
+    return best
 
 
 def _descending(bounds: Scores) -> Iterator[npt.NDArray[np.intp]]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from indexer.compiled import inlined
 
 COUNTED_LINES: Final = 16
-COUNTED_BYTES: Final = 4_096
+COUNTED_BYTES: Final = 2_048
 
 NEWLINE: Final = 0x0A
 

@@ -19,11 +19,12 @@ from indexer.native.candidates import fewest_documents
 from indexer.native.contents import NativeContents
 from indexer.native.gathering import GatheredLines, gather_lines
 from indexer.native.lines import LinePattern, tally_lines
-from indexer.native.literal import Needle, tally_literal
+from indexer.native.literal import Needle, Texts, tally_literal
 from indexer.native.needles import Needles
 from indexer.native.pattern import Pattern
 from indexer.native.tallies import COUNTED_BYTES, COUNTED_LINES, Numbers, Ordinals, Tallies
 from indexer.native.windows import line_end
+from indexer.segment import StoredDocuments
 
 _CALL_BYTES: Final = 8 * 1024 * 1024
 """Of text that a kernel goes through before the time is looked at: some milliseconds."""
@@ -83,6 +84,28 @@ class Verifier:
                 self._budget.cut_short = True
                 tallies.counts[number] = 0
         return tallies
+
+    def match_ids(self, documents: StoredDocuments, ordinals: Ordinals) -> npt.NDArray[np.bool_]:
+        """Which of some documents match in their ids, shape (n,), bool; none where there is no time."""
+        pattern = self._pattern
+        lines = pattern.lines if pattern.needle is None and len(ordinals) >= _MANY_CANDIDATES else None
+        foreign = pattern.ignoring_case or (pattern.needle is not None and pattern.needle.foreign_forms)
+        if (foreign and not documents.has_ascii_ids) or (pattern.needle is None and lines is None):
+            return np.array([self._matches_id(documents.id(each)) for each in ordinals.tolist()], np.bool_)
+        texts = Texts(*documents.id_texts(ordinals))
+        if lines is not None:
+            tallies = tally_lines(texts, ordinals, lines, None, window=1, limit=1)
+        else:
+            assert pattern.needle is not None  # noqa: S101 - tells mypy what the branches above leave
+            tallies = tally_literal(texts, ordinals, pattern.needle, window=1, limit=1)
+        return tallies.places >= 0
+
+    def _matches_id(self, document_id: str) -> bool:
+        try:
+            return any(self._pattern.regex.lines(memoryview(document_id.encode()), 0, self._budget))
+        except DeadlineExceeded:
+            self._budget.cut_short = True
+            return False
 
     def _foreign(self, contents: NativeContents, ordinals: Ordinals, needle: Needle | None) -> npt.NDArray[np.bool_]:
         """Which documents the kernels cannot search, since a letter may have a form beyond ASCII there."""

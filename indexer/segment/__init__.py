@@ -26,6 +26,7 @@ An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `Segment
 """
 
 from indexer.segment.dictionary import ABSENT
+from indexer.segment.documents import StoredDocuments
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.inspection import find_damage
@@ -50,6 +51,7 @@ __all__ = [
     "SegmentedWriter",
     "Snapshot",
     "SnapshotReader",
+    "StoredDocuments",
     "best_hits",
     "find_damage",
     "merge_chunks",

@@ -13,6 +13,7 @@ A document is known inside its segment by its ordinal, 0 for the first. Sections
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Final
@@ -31,6 +32,7 @@ BLOCK_BYTES: Final = 16_384
 """A block is closed once it holds this much JSON: what a fetch of one document unpacks, beyond the document itself."""
 
 _COMPRESSION_LEVEL: Final = 1
+_BEYOND_ASCII: Final = np.uint8(0x80)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(StoredDocument)
@@ -105,6 +107,17 @@ class StoredDocuments:
     def id(self, ordinal: int) -> DocumentId:
         """The id of a document."""
         return DocumentId(str(self._id_bytes(ordinal), "utf-8"))
+
+    def id_texts(self, ordinals: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
+        """The ids in UTF-8 and where each begins, for a kernel that reads those of some documents, and no other."""
+        starts = self._id_starts.whole()
+        self._id_text.touch_rows(starts, ordinals)
+        return self._id_text.unchecked, starts
+
+    @cached_property
+    def has_ascii_ids(self) -> bool:
+        """Whether no id has a character beyond ASCII."""
+        return not (self._id_text.whole() & _BEYOND_ASCII).any()
 
     def position(self, ordinal: int) -> Position:
         """Where the document's record was read."""

@@ -17,7 +17,7 @@ from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, InvalidQuery
 from indexer.generation import Generation, open_or_create_live
 from indexer.native import NativeSearcher, NativeWriter, compile_pattern, generation_settings, searchable_text
-from indexer.native.ranking import scores
+from indexer.native.ranking import PATH, scores
 from indexer.native.tallies import COUNTED_BYTES, COUNTED_LINES
 from streams.change import Change
 from tests.indexer.contract.changes import delete, upsert, watermark_after
@@ -167,6 +167,47 @@ def test_ranking(generation: Generation, searcher: NativeSearcher) -> None:
     assert [hit.id for hit in hits] == ["title", "dense", "long", "part of a word"]
 
 
+def test_a_match_in_the_path_lifts_a_document(generation: Generation, searcher: NativeSearcher) -> None:
+    """By less than one in the title, and not a document whose text does not match."""
+    bodies = {"lib/hay.c": "needle", "lib/needle.c": "needle", "other/needle.c": "hay", "title": "needle"}
+    changes = [
+        upsert(name, body, title="needle" if name == "title" else "", offset=at)
+        for at, (name, body) in enumerate(bodies.items())
+    ]
+    _write(generation, changes)
+    for query in ("needle", "/need.e/", "/NEEDLE/i"):
+        hits = _ask(searcher, query).hits
+        assert [hit.id for hit in hits] == ["title", "lib/needle.c", "lib/hay.c"]
+        assert hits[1].score == hits[2].score + PATH
+
+
+@pytest.mark.parametrize(
+    "query", ["needle", "/need.e/", "/n.edles?/i", "kite", "/kite/i", "/(?s:kite)/i", r"/^lib/", "s"]
+)
+@pytest.mark.parametrize("script", ["ascii", "any"])
+def test_paths_count_whatever_searches_them(
+    generation: Generation, searcher: NativeSearcher, query: str, script: str
+) -> None:
+    """Few documents or many, kernels or RE2, Kelvin signs in ids or not: any page begins as the page of all does."""
+    names = ["lib/needle", "lib/Needles", "kite", "hay"] + (["\u212aite", "ſ", "é"] if script == "any" else [])
+    upserts = [
+        upsert(f"{names[at % len(names)]}/{at:03}", "lib/ needle kites\n" * (1 + at % 3), offset=at)
+        for at in range(120)
+    ]
+    _write(generation, upserts[:4], upserts[4:])
+    bodies = {change.id: change.document.body for change in upserts}
+    everything = _ask(searcher, query)
+    assert everything.total == len(upserts)
+    regex = compile_pattern(query)
+    texts_score: dict[str, set[float]] = {}
+    for hit in everything.hits:
+        lines = bodies[hit.id]
+        texts_score.setdefault(lines, set()).add(round(hit.score - PATH * bool(regex.spans(hit.id, 1)), 9))
+    assert [len(scored) for scored in texts_score.values()] == [1, 1, 1]
+    for limit in (1, 5, 30):
+        assert searcher.search(Query(query, limit, Deadline.after(SOON))).hits == everything.hits[:limit]
+
+
 def test_unusable_pattern(searcher: NativeSearcher) -> None:
     """A query that cannot be run is the client's to change."""
     with pytest.raises(InvalidQuery):
@@ -276,12 +317,24 @@ def test_what_counts(generation: Generation, searcher: NativeSearcher, query: st
 def test_the_best_may_need_re2(generation: Generation, searcher: NativeSearcher) -> None:
     """Where kernels have rated many documents, those that RE2 must search are still rated, if they can win."""
     bodies = ["kite\n" * (at % 12 + 1) + "\u212aite\n" * (at % 3) + "hay " * at for at in range(200)]
-    _write(generation, [upsert(f"d{at:03}", body, offset=at) for at, body in enumerate(bodies)])
+    names = [("kite" if at % 7 == 0 else "d") + f"{at:03}" for at in range(len(bodies))]
+    _write(
+        generation, [upsert(name, body, offset=at) for at, (name, body) in enumerate(zip(names, bodies, strict=True))]
+    )
     everything = _ask(searcher, "kite")
     scores_by_re2 = [(hit.id, hit.score) for hit in _ask(searcher, "/kite/is").hits]
     assert [(hit.id, hit.score) for hit in everything.hits] == scores_by_re2
     for limit in (1, 3, 10, 100):
         assert searcher.search(Query("kite", limit, Deadline.after(SOON))).hits == everything.hits[:limit]
+
+
+def test_a_path_may_bring_a_document_among_the_best(generation: Generation, searcher: NativeSearcher) -> None:
+    """One whose text, which RE2 must search, could not do so whatever is in it."""
+    dense = [upsert(f"d{at:02}", "kite\n" * 16, offset=at) for at in range(20)]
+    long = upsert("kite", "\u212aite\n" + "kite\n" * 16 + "hay " * 3_000, offset=20)
+    _write(generation, [*dense, long])
+    [best] = searcher.search(Query("kite", 1, Deadline.after(SOON))).hits
+    assert best.id == "kite"
 
 
 @pytest.mark.parametrize("query", ["/x*/", "/$/", "/^/s"])
@@ -290,7 +343,8 @@ def test_empty_matches_count_lines(generation: Generation, searcher: NativeSearc
     _write(generation, [upsert("d", "a\nx xx\n\nb x", offset=0)])
     [hit] = _ask(searcher, query).hits
     count, length = np.array([4]), np.array([11])
-    assert hit.score in {scores(count, np.array([words]), length, np.array([False]))[0] for words in range(5)}
+    rated = {scores(count, np.array([words]), length, np.array([False]))[0] + PATH for words in range(5)}
+    assert hit.score in rated
 
 
 _MEBIBYTE = 1 << 20

@@ -13,9 +13,10 @@ A document is known inside its segment by its ordinal, 0 for the first. Sections
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Final
 
 import msgspec
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from indexer.errors import GenerationUnusable
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SectionWriter, SegmentFile, SegmentFileBuilder
+from indexer.segment.tombstones import Flags
 from streams.change import Position, StoredDocument
 from streams.document import DocumentId
 
@@ -39,7 +41,7 @@ _decoder = msgspec.json.Decoder(StoredDocument)
 
 
 class DocumentRecord(msgspec.Struct, frozen=True):
-    """A document on its way into a segment, encoded already so that a merge does not parse it."""
+    """A document on its way into a segment."""
 
     id: DocumentId
     position: Position
@@ -59,19 +61,35 @@ def write_documents(builder: SegmentFileBuilder, records: Iterable[DocumentRecor
     """
     ids: list[bytes] = []
     positions: list[Position] = []
-    with builder.section("document.blocks", np.uint8) as section:
-        blocks = _BlockWriter(section)
+    with _blocks(builder) as blocks:
         for record in records:
             ids.append(record.id.encode())
             positions.append(record.position)
             blocks.add(record.encoded)
-        blocks.flush()
-    builder.add("document.offsets", np.array(blocks.offsets, np.uint64))
-    builder.add("document.ordinals", np.array(blocks.ordinals, np.uint32))
     _write_ids(builder, ids)
-    builder.add("position.partition", np.array([p.partition for p in positions], np.int32))
-    builder.add("position.offset", np.array([p.offset for p in positions], np.int64))
-    builder.add("position.timestamp", np.array([p.timestamp_ms for p in positions], np.int64))
+    partitions = np.array([p.partition for p in positions], np.int32)
+    offsets = np.array([p.offset for p in positions], np.int64)
+    _write_positions(builder, partitions, offsets, np.array([p.timestamp_ms for p in positions], np.int64))
+    return len(ids)
+
+
+def merge_documents(builder: SegmentFileBuilder, sources: "Sequence[tuple[StoredDocuments, Flags]]") -> int:
+    """Write the document sections for documents of several segments, one after another.
+
+    Args:
+        builder: of the new segment.
+        sources: documents, each with a flag by ordinal, true for those to keep.
+
+    Returns:
+        how many there are.
+    """
+    with _blocks(builder) as blocks:
+        for documents, kept in sources:
+            documents.copy_blocks(kept, blocks)
+    ids = [each for documents, kept in sources for each in documents.encoded_ids(kept)]
+    _write_ids(builder, ids)
+    columns = zip(*(documents.positions(kept) for documents, kept in sources), strict=True)
+    _write_positions(builder, *map(np.concatenate, columns))
     return len(ids)
 
 
@@ -130,19 +148,33 @@ class StoredDocuments:
         block = int(np.searchsorted(self._ordinals.whole(), ordinal, side="right")) - 1
         return self._decoded(ordinal, self._unpack(block)[ordinal - self._ordinals.number(block)])
 
-    def all(self, kept: npt.NDArray[np.bool_]) -> Iterator[tuple[int, StoredDocument]]:
+    def all(self, kept: Flags) -> Iterator[tuple[int, StoredDocument]]:
         """The stored documents with a true flag, each behind its ordinal, in order; one block at a time in memory."""
-        for ordinal, record in zip(np.flatnonzero(kept).tolist(), self.records(kept), strict=True):
-            yield ordinal, self._decoded(ordinal, record.encoded)
+        for block, first, flags in self._blocks_with(kept):
+            for ordinal, encoded in compress(enumerate(self._unpack(block), first), flags):
+                yield ordinal, self._decoded(ordinal, encoded)
 
-    def records(self, kept: npt.NDArray[np.bool_]) -> Iterator[DocumentRecord]:
-        """The documents with a true flag, in order, as `write_documents` takes them; one block at a time in memory."""
-        for block, first in enumerate(self._ordinals.whole()[:-1].tolist()):
-            if not kept[first : self._ordinals.number(block + 1)].any():
+    def copy_blocks(self, kept: Flags, blocks: "BlockWriter") -> None:
+        """Write the documents with a true flag into blocks of another segment: whole blocks as they are, if they fit.
+
+        The last block of a segment may be a small one, and is always packed anew: merges must not gather such.
+        """
+        last = len(self._ordinals) - 2
+        for block, _, flags in self._blocks_with(kept):
+            if block != last and flags.all() and blocks.may_begin:
+                blocks.copy(bytes(self._blocks.row(self._offsets, block)), len(flags))
                 continue
-            for ordinal, encoded in enumerate(self._unpack(block), first):
-                if kept[ordinal]:
-                    yield DocumentRecord(self.id(ordinal), self.position(ordinal), encoded)
+            for encoded in compress(self._unpack(block), flags):
+                blocks.add(encoded)
+
+    def encoded_ids(self, kept: Flags) -> list[bytes]:
+        """The ids of the documents with a true flag, in UTF-8."""
+        starts, text = self._id_starts.whole().tolist(), self._id_text.whole().tobytes()
+        return [text[starts[ordinal] : starts[ordinal + 1]] for ordinal in np.flatnonzero(kept).tolist()]
+
+    def positions(self, kept: Flags) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Partitions, offsets and timestamps of the records of the documents with a true flag."""
+        return self._partitions.whole()[kept], self._record_offsets.whole()[kept], self.timestamps[kept]
 
     def find(self, ids: Sequence[str], hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
         """Look ids up; an id has one copy in a segment at most.
@@ -160,6 +192,12 @@ class StoredDocuments:
             for ordinal in self._with_hash_from(int(slots[place])):
                 if self._id_bytes(ordinal) == wanted:
                     yield place, ordinal
+
+    def _blocks_with(self, kept: Flags) -> Iterator[tuple[int, int, Flags]]:
+        """Each block with a document that has a true flag, its first document, and the flags of all of them."""
+        for block, (first, end) in enumerate(pairwise(self._ordinals.whole().tolist())):
+            if kept[first:end].any():
+                yield block, first, kept[first:end]
 
     def _with_hash_from(self, slot: int) -> Iterator[int]:
         """The documents whose id has the hash at a slot, the first that has it."""
@@ -206,8 +244,13 @@ def hash_ids(ids: Iterable[str]) -> npt.NDArray[np.uint64]:
     return _hash_bytes([text.encode() for text in ids])
 
 
-class _BlockWriter:
-    """Packs encoded documents into compressed blocks."""
+class BlockWriter:
+    """Packs encoded documents into compressed blocks.
+
+    Attributes:
+        offsets: where each block begins in the section, and the end of the last.
+        ordinals: the first document of each block, and their number.
+    """
 
     def __init__(self, section: SectionWriter) -> None:
         self._section = section
@@ -216,21 +259,58 @@ class _BlockWriter:
         self.offsets = [0]
         self.ordinals = [0]
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether a block may begin here: what waits is none, or fills at least half of the one before."""
+        return not self._waiting or self._waiting_bytes >= BLOCK_BYTES // 2
+
+    def copy(self, packed: bytes, documents: int) -> None:
+        """Append a block that is packed already."""
+        self.flush()
+        self._append(packed, documents)
+
     def add(self, encoded: bytes) -> None:
+        """Append a document."""
         self._waiting.append(encoded)
         self._waiting_bytes += len(encoded)
         if self._waiting_bytes >= BLOCK_BYTES:
             self.flush()
 
     def flush(self) -> None:
+        """Make a block of what waits."""
         if not self._waiting:
             return
         lengths = np.array([len(encoded) for encoded in self._waiting], "<u4").tobytes()
-        self._section.write(zlib.compress(lengths + b"".join(self._waiting), _COMPRESSION_LEVEL))
-        self.offsets.append(self._section.size)
-        self.ordinals.append(self.ordinals[-1] + len(self._waiting))
+        self._append(zlib.compress(lengths + b"".join(self._waiting), _COMPRESSION_LEVEL), len(self._waiting))
         self._waiting = []
         self._waiting_bytes = 0
+
+    def _append(self, packed: bytes, documents: int) -> None:
+        self._section.write(packed)
+        self.offsets.append(self._section.size)
+        self.ordinals.append(self.ordinals[-1] + documents)
+
+
+@contextmanager
+def _blocks(builder: SegmentFileBuilder) -> Iterator[BlockWriter]:
+    """Takes the documents of a segment."""
+    with builder.section("document.blocks", np.uint8) as section:
+        blocks = BlockWriter(section)
+        yield blocks
+        blocks.flush()
+    builder.add("document.offsets", np.array(blocks.offsets, np.uint64))
+    builder.add("document.ordinals", np.array(blocks.ordinals, np.uint32))
+
+
+def _write_positions(
+    builder: SegmentFileBuilder,
+    partitions: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    timestamps: npt.NDArray[np.int64],
+) -> None:
+    builder.add("position.partition", partitions)
+    builder.add("position.offset", offsets)
+    builder.add("position.timestamp", timestamps)
 
 
 def _write_ids(builder: SegmentFileBuilder, ids: Sequence[bytes]) -> None:

@@ -9,15 +9,14 @@ follows makes the exchange visible at once, with one manifest.
 Until then the merged file is named by no manifest: after a crash it is a stray, which the next writer removes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Generic, TypeVar
 
 from indexer.segment.damage import verify
-from indexer.segment.documents import DocumentRecord, write_documents
+from indexer.segment.documents import merge_documents
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFileBuilder
 from indexer.segment.filters import merge_filters
@@ -104,7 +103,7 @@ class Merger(Generic[C]):
         for source in sources:
             verify(source.file, self._go_on)
         with SegmentFileBuilder(path, on_write=self._go_on) as builder:
-            count = write_documents(builder, _live_records(sources))
+            count = merge_documents(builder, [(source.documents, source.kept) for source in sources])
             filters = [source.filters for source in sources]
             merge_filters(builder, list(zip(filters, merged_ordinals(sources), strict=True)))
             self._engine.merge(builder, sources)
@@ -135,7 +134,3 @@ class _Merge(Generic[C]):
             if deleted_since.any():
                 merged.delete(ordinals[deleted_since])
         return merged
-
-
-def _live_records(sources: Sequence[Segment[C]]) -> Iterator[DocumentRecord]:
-    return chain.from_iterable(source.documents.records(source.kept) for source in sources)

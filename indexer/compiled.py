@@ -42,6 +42,7 @@ boolean: KernelType = types.boolean
 uint8: KernelType = types.uint8
 uint32: KernelType = types.uint32
 uint64: KernelType = types.uint64
+int32: KernelType = types.int32
 int64: KernelType = types.int64
 float64: KernelType = types.float64
 

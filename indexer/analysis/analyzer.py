@@ -14,7 +14,7 @@ Runs beyond `MAX_RUN_CHARACTERS` are data, not language, and give no term, unles
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
@@ -44,15 +44,20 @@ class Analyzer:
     Args:
         name: of the analyzer, as generations keep it.
         word: makes the term, without accents, of a word in folded case; an empty string for a word that gives none.
+        ascii_words: makes the same of many words at once, which are ASCII: in a third of the time.
 
     Attributes:
         name: as given.
         word: as given.
+        ascii_words: as given.
     """
 
-    def __init__(self, name: str, word: Callable[[str], str]) -> None:
+    def __init__(
+        self, name: str, word: Callable[[str], str], ascii_words: Callable[[Sequence[str]], Sequence[str]]
+    ) -> None:
         self.name = name
         self.word = word
+        self.ascii_words = ascii_words
         self._expansions = _Memo(self._expand)
         self._terms = _Memo(self._terms_of)
 

@@ -32,12 +32,12 @@ class Words(NamedTuple):
     """The folded words of some runs.
 
     Attributes:
-        words: of all runs, one run after another; an identifier of several parts comes before them.
+        text: the words of all runs, a newline behind each, uint8; an identifier of several parts comes before them.
         ends: where those of each run end, shape (runs,), int64.
         foreign: numbers of the runs that are not ASCII; no words of theirs are here.
     """
 
-    words: list[str]
+    text: Bytes
     ends: Places
     foreign: Places
 
@@ -55,8 +55,7 @@ def ascii_words(data: Bytes, starts: Places) -> Words:
     words = np.empty(3 * int(starts[-1] - starts[0]) + runs, np.uint8)
     sizes = np.zeros(2, np.int64)
     _write_words(data, starts, MAX_RUN_CHARACTERS, words, ends, foreign, sizes)
-    texts = words[: sizes[0]].tobytes().decode("ascii").split("\n")[:-1]
-    return Words(texts, ends, foreign[: sizes[1]])
+    return Words(words[: sizes[0]], ends, foreign[: sizes[1]])
 
 
 @inlined

@@ -1,7 +1,7 @@
 """Which analyzers there are: a stemmer with a list of stop words, and the name by which generations keep the two."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Final
 
@@ -45,9 +45,8 @@ def get_analyzer(name: str) -> Analyzer:
         raise SettingsError(f"stemmer: must be one of {', '.join(STEMMERS)}, got {stemmer!r}")
     if stop_words not in STOP_WORDS:
         raise SettingsError(f"stop_words: must be one of {', '.join(STOP_WORDS)}, got {stop_words!r}")
-    return Analyzer(
-        analyzer_name(stemmer, stop_words), _word(stemmer, ENGLISH if stop_words == _ENGLISH else frozenset())
-    )
+    left_out = ENGLISH if stop_words == _ENGLISH else frozenset[str]()
+    return Analyzer(analyzer_name(stemmer, stop_words), _word(stemmer, left_out), _ascii_words(stemmer, left_out))
 
 
 def _choices(name: str) -> tuple[str, str]:
@@ -66,6 +65,29 @@ def _word(stemmer: str, stop_words: frozenset[str]) -> Callable[[str], str]:
     if stemmer in _WITHOUT_ACCENTS:
         return lambda word: "" if (bare := drop_accents(word)) in stop_words else stem(bare)
     return lambda word: "" if drop_accents(word) in stop_words else drop_accents(stem(word))
+
+
+def _ascii_words(stemmer: str, stop_words: frozenset[str]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """As `_word`, of many words that are ASCII and so have no accents."""
+    stem = _stem_all(stemmer)
+
+    def terms(words: Sequence[str]) -> Sequence[str]:
+        return ["" if word in stop_words else term for word, term in zip(words, stem(words), strict=True)]
+
+    return terms
+
+
+def _stem_all(stemmer: str) -> Callable[[Sequence[str]], Sequence[str]]:
+    """The stems of many words, without accents, which a stem may have where its word has none."""
+    if stemmer == _NONE:
+        return lambda words: words
+    language, lock = Stemmer.Stemmer(stemmer, 0), Lock()
+
+    def stems(words: Sequence[str]) -> Sequence[str]:
+        with lock:
+            return list(map(drop_accents, language.stemWords(words)))
+
+    return stems
 
 
 def _stem(language: str) -> Callable[[str], str]:

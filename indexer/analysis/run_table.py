@@ -62,7 +62,7 @@ class RunTable:
             np.empty(_FIRST_BYTES, np.uint8),
         )
 
-    def numbers(self, text: bytes) -> Numbers:
+    def numbers(self, text: bytes | Bytes) -> Numbers:
         """The numbers of the runs of a UTF-8 text, in order, shape (runs,), uint32."""
         source = np.frombuffer(text, np.uint8)
         numbers = np.empty(len(source) // 2 + 1, np.uint32)
@@ -75,12 +75,10 @@ class RunTable:
                 self._double()
         return numbers[: progress[1]]
 
-    def starts_since(self, count: int) -> Places:
-        """Where the runs begin in `data` that were numbered after there were `count` of them, and the last one's end.
-
-        Shape (runs + 1,), int64.
-        """
-        return self._columns.starts[count : self.count + 1]
+    @property
+    def starts(self) -> Places:
+        """Where the runs begin in `data`, by number, and the end of the last, shape (runs + 1,), int64."""
+        return self._columns.starts[: self.count + 1]
 
     @property
     def data(self) -> Bytes:

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.analysis import Analyzer, get_analyzer
-from indexer.analysis.interning import TermInterner
+from indexer.analysis.interning import TermInterner, Vocabulary
 from indexer.bm25.bounds import BoundsBuilder
-from indexer.bm25.inversion import invert
+from indexer.bm25.inversion import Runs, invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
@@ -73,7 +73,7 @@ def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
 
 def term_key(term: str) -> int:
     """The key of a term's posting list."""
-    return int.from_bytes(blake2b(term.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(_digest(term), "little")
 
 
 class Bm25Contents:
@@ -140,10 +140,9 @@ class Bm25Engine:
     def build(self, builder: SegmentFileBuilder, documents: Sequence[Document]) -> None:
         """As `SegmentEngine.build`."""
         interner = TermInterner(self._analyzer)
-        terms = [_numbers(interner, document) for document in documents]
-        lengths = np.array([len(each) for each in terms], np.uint32)
-        keys = np.array([term_key(term) for term in interner.terms], np.uint64)
-        _write(builder, [_inverted(terms, keys)], lengths, [document.id for document in documents])
+        runs = [interner.runs(_text(document)) for document in documents]
+        chunk, lengths = _inverted(runs, interner.vocabulary())
+        _write(builder, [chunk], lengths, [document.id for document in documents])
 
     def terms(self, document: Document) -> list[str]:
         """The terms of a document as scores see them: the title's as often as it counts, then the body's."""
@@ -181,27 +180,46 @@ def read_statistics(summary: bytes) -> Statistics:
     return msgspec.msgpack.decode(summary, type=Statistics) if summary else Statistics()
 
 
-def _numbers(interner: TermInterner, document: Document) -> npt.NDArray[np.uint32]:
-    """As `Bm25Engine.terms`, by number."""
-    title = interner.numbers(document.title)
-    return np.concatenate([title] * TITLE_REPETITIONS + [interner.numbers(document.body)])
+def _digest(term: str) -> bytes:
+    return blake2b(term.encode(), digest_size=8).digest()
 
 
-def _inverted(terms: Sequence[npt.NDArray[np.uint32]], keys: npt.NDArray[np.uint64]) -> PostingChunk:
-    """The posting lists of documents.
+def _text(document: Document) -> str:
+    """What has the terms that `Bm25Engine.terms` gives."""
+    return "\n".join([document.title] * TITLE_REPETITIONS + [document.body])
+
+
+def _inverted(
+    runs: Sequence[npt.NDArray[np.uint32]], vocabulary: Vocabulary
+) -> tuple[PostingChunk, npt.NDArray[np.uint32]]:
+    """The posting lists of documents, and how many terms each has.
 
     Args:
-        terms: the terms of each document, as places in `keys`.
-        keys: of the distinct terms, in any order.
+        runs: of each document, by number.
+        vocabulary: the terms of the runs.
     """
-    order = np.argsort(keys)
-    places = np.empty(len(keys), np.int64)
-    places[order] = np.arange(len(keys))
-    starts = np.cumsum([0, *map(len, terms)])
-    list_starts = np.empty(len(keys) + 1, np.int64)
-    postings = np.empty((_COLUMNS, int(starts[-1])), np.uint32)
-    total = invert(np.concatenate(terms), starts, places, list_starts, postings[0], postings[1])
-    return PostingChunk(np.repeat(keys[order], np.diff(list_starts)), postings[:, :total].T)
+    places, keys = _places(vocabulary.terms)
+    terms = places[vocabulary.numbers]
+    held = terms >= 0
+    inverted = invert(
+        Runs(
+            runs=np.concatenate(runs),
+            document_starts=np.cumsum([0, *map(len, runs)]),
+            terms=terms[held],
+            run_starts=np.concatenate([[0], np.cumsum(held)])[vocabulary.starts],
+        ),
+        len(keys),
+    )
+    keys_of_all = np.repeat(keys, np.diff(inverted.list_starts))
+    return PostingChunk(keys_of_all, inverted.postings.T), inverted.lengths
+
+
+def _places(terms: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
+    """The place of each term's key among all of them in order, -1 for no term; and these keys."""
+    places = np.array([0 if term else -1 for term in terms], np.int32)
+    keys = np.frombuffer(b"".join(map(_digest, terms)), "<u8").astype(np.uint64)[places == 0]
+    distinct, places[places == 0] = np.unique(keys, return_inverse=True)
+    return places, distinct
 
 
 def _write(

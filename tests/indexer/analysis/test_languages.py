@@ -68,3 +68,24 @@ def test_a_wrong_name_is_refused(name: str, message: str) -> None:
     """The message says what is wrong and what there is."""
     with pytest.raises(SettingsError, match=message):
         get_analyzer(name)
+
+
+@pytest.mark.parametrize("stop_words", STOP_WORDS)
+@pytest.mark.parametrize("stemmer", STEMMERS)
+def test_words_have_the_same_terms_alone_and_together(stemmer: str, stop_words: str) -> None:
+    """What indexing makes of many words at once is what a search makes of each."""
+    analyzer = get_analyzer(analyzer_name(stemmer, stop_words))
+    words = [
+        "the",
+        "houses",
+        "running",
+        "with",
+        "x",
+        "gethttpresponse_code2",
+        "2",
+        "house",
+        "kitaplar",
+        "nationalement",
+    ]
+    assert [*analyzer.ascii_words(words)] == [analyzer.word(word) for word in words]
+    assert [*analyzer.ascii_words([])] == []

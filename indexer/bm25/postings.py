@@ -27,6 +27,7 @@ import numpy.typing as npt
 from indexer.analysis import Analyzer, get_analyzer
 from indexer.analysis.interning import TermInterner, Vocabulary
 from indexer.bm25.bounds import BoundsBuilder
+from indexer.bm25.frequencies import TermFrequencies
 from indexer.bm25.inversion import Runs, invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
 from indexer.errors import GenerationUnusable
@@ -128,6 +129,7 @@ class Bm25Engine:
 
     def __init__(self, analyzer: Analyzer) -> None:
         self._analyzer = analyzer
+        self._frequencies = TermFrequencies()
 
     def stripped(self, document: Document) -> Document:
         """As `SegmentEngine.stripped`; terms do not give a text back."""
@@ -163,14 +165,15 @@ class Bm25Engine:
     def summarise(self, segments: Sequence[Segment[Bm25Contents]]) -> bytes:
         """The statistics of all live documents.
 
-        Exact by recomputing them all: a sort of the dictionaries' keys, and a pass over the postings of segments with
-        deletions. About 0.1 s for a million terms.
+        Exact, and quick where segments were only added since the last call (see `TermFrequencies`). Counting all anew
+        takes a sort of the dictionaries' keys, and a pass over the postings of segments with deletions: about 0.1 s
+        for a million terms.
         """
         return msgspec.msgpack.encode(
             Statistics(
                 documents=sum(int(np.count_nonzero(segment.kept)) for segment in segments),
                 terms=sum(int(segment.contents.lengths[segment.kept].sum(dtype=np.int64)) for segment in segments),
-                frequencies=_frequencies(segments),
+                frequencies=self._frequencies.of([(each, each.contents.postings) for each in segments]),
             )
         )
 
@@ -235,13 +238,3 @@ def _write(
     ranks = np.empty(len(ids), np.uint32)
     ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.uint32)
     builder.add("bm25.ranks", ranks)
-
-
-def _frequencies(segments: Sequence[Segment[Bm25Contents]]) -> dict[int, int]:
-    keys = np.concatenate([np.empty(0, np.uint64), *(segment.contents.postings.keys for segment in segments)])
-    counts = np.concatenate([np.empty(0, np.int64), *(s.contents.postings.lengths(s.live) for s in segments)])
-    order = np.argsort(keys, kind="stable")
-    begins = np.flatnonzero(np.diff(keys[order], prepend=~keys[order][:1]))
-    by_term = np.add.reduceat(counts[order], begins) if len(begins) else counts
-    frequencies, terms = np.unique(by_term[by_term > 0], return_counts=True)
-    return dict(zip(frequencies.tolist(), terms.tolist(), strict=True))

@@ -21,7 +21,7 @@ _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 _STATUSES_TO_COME_BACK: Final = (ProblemKind.OVERLOADED.status, ProblemKind.TOO_MANY_REQUESTS.status)
-_KEPT_AS_METADATA: Final = {"type": ["string", "number", "boolean", "null"], "description": "Kept under metadata"}
+_KEPT_AS_METADATA: Final = {"description": "Kept under metadata, what is no scalar as JSON text"}
 _SECURITY: Final = "key"
 _KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
 

@@ -18,6 +18,7 @@ from api.responses import (
     SearchResponse,
     SystemResponse,
 )
+from streams.document import Document
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
@@ -122,7 +123,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "Publish one document, or a stream of them, one JSON object a line",
         {202: Body(PublishResponse, examples.LINES_PUBLISHED, "What was published, and which lines were not")},
         _PUBLISH_PROBLEMS,
-        requests=(Body(DocumentVersion, examples.DOCUMENT_VERSION), Body(None, examples.NDJSON, media_type=NDJSON)),
+        requests=(Body(Document, examples.DOCUMENT), Body(None, examples.NDJSON, media_type=NDJSON)),
     ),
     Operation(
         "get",

@@ -47,6 +47,15 @@ async def test_every_operation_has_examples_and_problems() -> None:
             assert PROBLEM_MEDIA_TYPE in operation["responses"]["500"]["content"]
 
 
+async def test_a_document_needs_an_id_where_no_address_has_one() -> None:
+    """It may be left out of a version that is put under an address, and of no document that is posted."""
+    openapi, *_ = await _documents()
+    for path, method, required in (("/documents", "post", ["id", "body"]), ("/documents/{id}", "put", ["body"])):
+        content = openapi["paths"][path][method]["requestBody"]["content"]["application/json"]
+        name = content["schema"]["$ref"].rpartition("/")[2]
+        assert openapi["components"]["schemas"][name]["required"] == required
+
+
 async def test_all_references_lead_somewhere() -> None:
     """A schema that is named is there."""
     openapi, *_ = await _documents()

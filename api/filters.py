@@ -88,10 +88,15 @@ def from_texts(texts: Mapping[str, str]) -> dict[str, FilterValue]:
         elif name.startswith(METADATA):
             filters[name] = _checked(name, _readings(text))
         else:
-            filters[name] = _checked(name, [part.strip() for part in text.split(",") if part.strip()])
+            filters[name] = _checked(name, [*comma_separated(text)])
     if bounds:
         filters[PUBLISHED_AT] = _bounds(bounds)
     return filters
+
+
+def comma_separated(text: str) -> list[str]:
+    """The items of a list as parameters of a link, and options of a command, have it; empty ones are left out."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _checked(name: str, values: list[Scalar]) -> list[Scalar]:

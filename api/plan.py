@@ -7,7 +7,7 @@ import msgspec
 
 from api.body import invalid_request
 from api.errors import InvalidRequest
-from api.filters import FilterValue, from_texts, to_filter
+from api.filters import FilterValue, comma_separated, from_texts, to_filter
 from api.fusion import DEFAULT_WEIGHTS, FusionRule
 from api.parameters import MAX_END, Fusion, SearchParameters, SearchRequest, Weight
 from indexer.filtering import Filter
@@ -71,7 +71,7 @@ class SearchRules(msgspec.Struct, frozen=True):
         """
         if parameters.q is not None:
             check_query(parameters.q, field="q")
-        methods = None if parameters.methods is None else _names(parameters.methods)
+        methods = None if parameters.methods is None else comma_separated(parameters.methods)
         fusion = Fusion(parameters.fusion, parameters.k, _parse_weights(parameters.weights))
         only = to_filter(_filters(parameters))
         return self._plan(parameters, query=parameters.q, methods=methods, only=only, fusion=fusion)
@@ -144,7 +144,7 @@ def _rule(fusion: Fusion, methods: tuple[str, ...]) -> FusionRule:
 def _parse_weights(text: str) -> dict[str, float]:
     """Read `semantic:1.5,bm25:1`."""
     weights: dict[str, Any] = {}
-    for part in _names(text):
+    for part in comma_separated(text):
         name, colon, weight = part.partition(":")
         if not colon:
             raise InvalidRequest("weights", "must read like semantic:1.5,bm25:1")
@@ -167,7 +167,3 @@ def _filters(parameters: SearchParameters) -> dict[str, FilterValue]:
         **parameters.metadata,
     }
     return from_texts({name: text for name, text in texts.items() if text is not None})
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

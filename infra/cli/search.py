@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.errors import InvalidRequest
-from api.filters import FilterValue, from_texts
+from api.filters import FilterValue, comma_separated, from_texts
 from infra.cli.client import ApiClient
 from infra.cli.options import json_option, url_option
 
@@ -39,7 +39,7 @@ def search_command(
     """Search for QUERY and show the best hits."""
     request: dict[str, Any] = {"query": query, "limit": limit}
     if methods is not None:
-        request["methods"] = [name.strip() for name in methods.split(",") if name.strip()]
+        request["methods"] = comma_separated(methods)
     if filters:
         request["filters"] = msgspec.to_builtins(_filters(filters))
     with ApiClient(url) as api:

@@ -22,7 +22,7 @@ from streams.settings import Settings, load_settings
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
 from tests.api.test_authorised import NOW, HandClock
-from tests.api.test_server import Server, serving
+from tests.api.test_server import serving
 
 TWICE = Rate(1.0, 2)
 PROXY = "10.1.2.3"
@@ -215,12 +215,7 @@ def test_all_workers_of_a_server_count_together() -> None:
     """Over new connections, which any worker may take, a burst is let in and then what the rate allows."""
     with serving(2, {"EMBED_SEARCH_ADDRESS_RATE": "1"}) as server:
         began = monotonic()
-        statuses = [_status_of_new_connection(server) for _ in range(30)]
+        statuses = [server.status_of_new_connection() for _ in range(30)]
         allowed = 2 + (monotonic() - began)
     assert 2 <= statuses.count(200) <= allowed
     assert statuses.count(200) + statuses.count(429) == 30
-
-
-def _status_of_new_connection(server: Server) -> int:
-    with server.new_client() as client:
-        return client.get("/search?q=x").status_code

@@ -76,14 +76,9 @@ def test_a_full_process_leaves_its_neighbours_alone() -> None:
         workers = server.workers()
         assert server.client.get(f"/search?q={HOARD_QUERY}&methods=bm25").is_success
         assert server.client.get("/search?q=x").status_code == 503
-        wait_until(lambda: _status_of_new_connection(server) == 200)  # which worker takes a connection is chance
-        wait_until(lambda: _status_of_new_connection(server) == 503)
+        wait_until(lambda: server.status_of_new_connection() == 200)  # which worker takes a connection is chance
+        wait_until(lambda: server.status_of_new_connection() == 503)
         assert server.workers() == workers
-
-
-def _status_of_new_connection(server: Server) -> int:
-    with server.new_client() as client:
-        return client.get("/search?q=x").status_code
 
 
 def test_a_cache_is_given_up_before_a_search_is_refused(small: Server) -> None:

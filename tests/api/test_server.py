@@ -53,6 +53,11 @@ class Server:
         """A client with connections of its own."""
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10, trust_env=False)
 
+    def status_of_new_connection(self) -> int:
+        """What a search over a new connection is answered, by whichever worker takes it."""
+        with self.new_client() as client:
+            return client.get("/search?q=x").status_code
+
     def searches_counted(self) -> float:
         """Searches that all workers together have counted, by the worker that a new connection meets."""
         with self.new_client() as client:

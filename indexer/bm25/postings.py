@@ -111,14 +111,6 @@ class Bm25Contents:
         """Place of each document in the order of ids, shape (documents,), uint32."""
         return self._id_ranks.whole()
 
-    def touch(self, place: int) -> None:
-        """Check what kernels read of the list of the term at a place.
-
-        Raises:
-            SegmentDamaged: naming what changed.
-        """
-        self.postings.touch(place)
-
 
 class Bm25Engine:
     """`SegmentEngine` of the bm25 method.

@@ -98,7 +98,7 @@ class SegmentTable(msgspec.Struct, frozen=True):
         if page_at >= 0:
             postings.mapped.pages.touch(page_at, page_at + 1)
         else:
-            self.contents[segment].touch(place)
+            postings.touch(place)
 
 
 def table_of(contents: Sequence[Bm25Contents], live: Sequence[npt.NDArray[np.bool_] | None]) -> SegmentTable:

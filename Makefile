@@ -3,6 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
+# The one that set-up uses: the machine's own, or that in the cache.
+UV = $(shell command -v uv || ls -d $${EMBED_SEARCH_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/embed-search}/uv-*/bin/uv)
 PACKAGES := api indexer infra streams
 
 .PHONY: help
@@ -32,15 +34,13 @@ check: setup ## style, types, import contracts and the tests that need no servic
 
 .PHONY: audit
 audit: setup ## known vulnerabilities of what is locked; asks a public service
-	@UV="$$(command -v uv || ls -d $${EMBED_SEARCH_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/embed-search}/uv-*/bin/uv)"; \
-	"$$UV" export --quiet --frozen --no-emit-project --no-dev --format requirements-txt \
-	| "$$UV" tool run pip-audit --requirement /dev/stdin --no-deps --disable-pip --strict
+	@"$(UV)" export --quiet --frozen --no-emit-project --no-dev --format requirements-txt \
+	| "$(UV)" tool run pip-audit --requirement /dev/stdin --no-deps --disable-pip --strict
 
 .PHONY: sbom
 sbom: setup ## what the environment consists of, as CycloneDX in dist/sbom.json
 	@mkdir -p dist
-	@UV="$$(command -v uv || ls -d $${EMBED_SEARCH_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/embed-search}/uv-*/bin/uv)"; \
-	"$$UV" tool run --from cyclonedx-bom cyclonedx-py environment --output-file dist/sbom.json $(PYTHON)
+	@"$(UV)" tool run --from cyclonedx-bom cyclonedx-py environment --output-file dist/sbom.json $(PYTHON)
 
 .PHONY: fmt
 fmt: setup ## put the code in the one format, and mend what ruff can mend

@@ -10,6 +10,7 @@ import msgspec
 
 from indexer.generation import Generation, open_or_create_live
 from indexer.registry import LocalEngine
+from indexer.segment import SegmentedWriter
 from indexer.writer import BlockingWriter
 from streams.change import Position, Upsert
 from streams.document import Document
@@ -76,7 +77,7 @@ class Stopwatch:
 
 
 def build_index(engine: LocalEngine, root: Path, documents: Iterable[Document]) -> tuple[Generation, Build]:
-    """Index documents as an indexer does that catches up: in batches, each one committed.
+    """Index documents as an indexer does that catches up: in batches, each one committed; and wait for its merges.
 
     Args:
         engine: one of ours.
@@ -94,6 +95,9 @@ def build_index(engine: LocalEngine, root: Path, documents: Iterable[Document]) 
                 _write(writer, batch, first_offset=count)
             count += len(batch)
             text_bytes += sum(map(text_size, batch))
+        if isinstance(writer, SegmentedWriter):
+            with watch.running():
+                writer.settle()
     finally:
         with watch.running():
             writer.close()

@@ -49,7 +49,7 @@ class MatchSpan(msgspec.Struct, frozen=True):
     end: int
 
 
-class Hit(msgspec.Struct, frozen=True):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """One document of an answer.
 
     Attributes:

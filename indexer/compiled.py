@@ -109,6 +109,12 @@ def uint8_at(address: int, length: int) -> npt.NDArray[np.uint8]:
 
 
 @inlined
+def uint16_at(address: int, length: int) -> npt.NDArray[np.uint16]:
+    """An array that begins at an address."""
+    return carray(_pointer(address), (length,), np.uint16)
+
+
+@inlined
 def uint32_at(address: int, length: int) -> npt.NDArray[np.uint32]:
     """An array that begins at an address."""
     return carray(_pointer(address), (length,), np.uint32)

@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from indexer.compiled import inlined, signed
+from indexer.compiled import float64_at, inlined, int64_at, signed, uint32_at
 from indexer.segment.packing import BLOCK, packed_words, unpack_column, unpack_ordinals
 
 SCORE_UNITS: Final = float(1 << 40)
 """Units of a score of 1. The longest query, 2,048 terms of the largest weight, stays below 2**57."""
 
-_ROUNDING: Final = 1.0 + 1e-9
+ROUNDING: Final = 1.0 + 1e-9
 """Makes a bound larger than what rounding can add to a score."""
 
 Ordinals = npt.NDArray[np.uint32]
@@ -96,10 +96,10 @@ class Block(NamedTuple):
 
 
 @inlined
-def new_block() -> Block:
-    """Room for a block."""
-    unsigned = np.empty((2, BLOCK), np.uint32)
-    return Block(unsigned[0], unsigned[1], np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64))
+def block_room(space: int) -> Block:
+    """Room for a block at an address, which takes 3 * BLOCK numbers of int64."""
+    ordinals, counts = uint32_at(space, BLOCK), uint32_at(space + 4 * BLOCK, BLOCK)
+    return Block(ordinals, counts, float64_at(space + 8 * BLOCK, BLOCK), int64_at(space + 16 * BLOCK, BLOCK))
 
 
 @inlined
@@ -129,7 +129,14 @@ def units_of(formula: Formula, weight: float, steps: int) -> int:
         return signed(0)
     saturation = min(steps * formula.bound_step, formula.k1 + 1.0)
     # A negative weight adds most where the term is absent.
-    return signed(max(0.0, weight * saturation) * _ROUNDING * SCORE_UNITS) + 1
+    return signed(max(0.0, weight * saturation) * ROUNDING * SCORE_UNITS) + 1
+
+
+@inlined
+def reaches(lists: ScoredLists, term: Term, block: int, end: int) -> bool:
+    """Whether there is such a block, and it may begin before an ordinal."""
+    begins_before = block == 0 or lists.block_last[term.first + block - 1] < end - 1
+    return bool(block * BLOCK < term.postings and begins_before)
 
 
 @inlined

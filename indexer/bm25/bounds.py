@@ -1,4 +1,4 @@
-"""Upper bounds of saturation, for each full block of postings and for each list: what lets a query skip them."""
+"""Upper bounds of saturation, for each posting, full block and list: what lets a query skip them."""
 
 from typing import Final
 
@@ -28,8 +28,12 @@ class BoundsBuilder:
         self._blocks: list[Bounds] = [np.empty(0, np.uint8)]
         self._lists: list[Bounds] = [np.empty(0, np.uint8)]
 
-    def add(self, chunk: PostingChunk, starts: Starts) -> None:
-        """Take in lists: `chunk` holds their postings, one list after another from each of `starts`, int64, on."""
+    def add(self, chunk: PostingChunk, starts: Starts) -> Bounds:
+        """Take in lists: `chunk` holds their postings, one list after another from each of `starts`, int64, on.
+
+        Returns:
+            the saturation of each posting, in steps, up.
+        """
         ordinals, occurrences = chunk.postings[:, 0], chunk.postings[:, 1]
         reached = saturation(occurrences, self._lengths[ordinals], self.average)
         steps = np.minimum(np.ceil(reached / BOUND_STEP), 255).astype(np.uint8)
@@ -40,6 +44,7 @@ class BoundsBuilder:
         number = np.arange(int(blocks.sum())) - np.repeat(before, blocks)
         begins = np.repeat(starts[:-1], blocks) + BLOCK * number
         self._blocks.append(steps[begins[:, np.newaxis] + np.arange(BLOCK)].max(axis=1, initial=0))
+        return steps
 
     def write(self, builder: SegmentFileBuilder) -> None:
         """Write the sections `bm25.block_bounds`, `bm25.list_bounds` and `bm25.average`."""

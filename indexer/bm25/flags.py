@@ -1,4 +1,4 @@
-"""Flags of documents, a bit each: which have a term, which are live. 64 are joined or counted at a time."""
+"""What there is of each document of a segment: flags, a bit each, which have a term, which are live; and rows."""
 
 from typing import Any, Final
 
@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.bm25.blocks import Block, ScoredLists, Term, blocks_in, open_block
-from indexer.compiled import inlined, part, uint32_at
-from indexer.segment.packing import flag_words, has_flags
+from indexer.compiled import inlined, part, uint8_at, uint32_at
+from indexer.segment.packing import flag_words, is_dense, row_words
 
 EVERY: Final = 0
 """In place of the address of flags: all documents have theirs."""
 
 Flags = npt.NDArray[np.uint32]
+Row = npt.NDArray[np.uint8]
 
 
 def flags_of(documents: npt.NDArray[np.bool_]) -> Flags:
@@ -35,10 +36,28 @@ def is_set(flags: Flags, ordinal: int) -> bool:
 
 @inlined
 def flags_of_list(lists: ScoredLists, term: Term) -> Flags:
-    """The flags behind a list; none when it has no flags."""
+    """The flags behind a list; none when it is not dense."""
+    documents = len(lists.lengths) if is_dense(term.postings, len(lists.lengths)) else 0
+    end = term.end - 2 * row_words(documents)
+    return lists.words[end - flag_words(documents) : end]
+
+
+@inlined
+def steps_of_list(lists: ScoredLists, term: Term) -> Row:
+    """The saturation of all documents, in steps, behind a dense list; of shape (documents,)."""
+    return _row(lists, term, 2)
+
+
+@inlined
+def counts_of_list(lists: ScoredLists, term: Term) -> Row:
+    """Occurrences in all documents, see `MOST_IN_ROW`, behind a dense list; of shape (documents,)."""
+    return _row(lists, term, 1)
+
+
+@inlined
+def _row(lists: ScoredLists, term: Term, from_end: int) -> Row:
     documents = len(lists.lengths)
-    size = flag_words(documents) if has_flags(term.postings, documents) else 0
-    return lists.words[term.end - size : term.end]
+    return uint8_at(lists.words.ctypes.data + (term.end - from_end * row_words(documents)) * 4, documents)
 
 
 @inlined
@@ -52,27 +71,18 @@ def bits_set(word: int) -> Any:  # noqa: ANN401 - a number of numba's
 
 
 @inlined
+def lowest_set(word: Any) -> Any:  # noqa: ANN401 - a number of numba's
+    """The place of the lowest bit that is set, of a word with one (Warren, Hacker's Delight, 5-4)."""
+    return bits_set((word & (~word + np.uint32(1))) - np.uint32(1))
+
+
+@inlined
 def count_set(flags: Flags) -> int:
     """How many flags are set."""
     count = 0
     for word in flags:
         count += bits_set(word)
     return count
-
-
-@part
-def add_flags(lists: ScoredLists, term: Term, flags: Flags, block: Block) -> None:
-    """Set the flags of the documents that have a term."""
-    own = flags_of_list(lists, term)
-    for word in range(len(own)):
-        flags[word] |= own[word]
-    if len(own) > 0:
-        return
-    for number in range(blocks_in(term)):
-        _, _, size = open_block(lists, term, number, block)
-        for i in range(size):
-            ordinal = block.ordinals[i]
-            flags[ordinal >> np.uint32(5)] |= np.uint32(1) << (ordinal & np.uint32(31))
 
 
 @part

@@ -1,11 +1,15 @@
 """The best hits so far, as kernels keep them: a heap with the worst at the root, equal scores in the order of ids."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.compiled import inlined
+from indexer.compiled import inlined, int64_at, uint32_at
+
+BEST_SIZE: Final = 1
+HIT_SIZE: Final = 2
+"""Numbers of int64 that the best hits take, and more for each of them."""
 
 Ordinals = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.int64]
@@ -28,10 +32,18 @@ class Best(NamedTuple):
 
 
 @inlined
-def new_best(limit: int) -> Best:
-    """Room for so many hits."""
-    unsigned = np.empty((2, limit), np.uint32)
-    return Best(np.empty(limit, np.int64), unsigned[0], unsigned[1], np.zeros(1, np.int64))
+def new_best(space: int, limit: int) -> Best:
+    """No hits yet, and room for so many; `space` is the address of room for `BEST_SIZE` and `HIT_SIZE` for each."""
+    best = best_at(space, limit)
+    best.size[0] = 0
+    return best
+
+
+@inlined
+def best_at(space: int, limit: int) -> Best:
+    """The best hits that lie at an address."""
+    size, at = int64_at(space, 1), space + 8
+    return Best(int64_at(at, limit), uint32_at(at + 8 * limit, limit), uint32_at(at + 12 * limit, limit), size)
 
 
 @inlined

@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from indexer.bm25.blocks import LOCATED, new_block, term_of
+from indexer.bm25.blocks import block_room, term_of
 from indexer.bm25.flags import frequency
-from indexer.bm25.table import Rows, SegmentRow, SegmentTable, lists_of, row_of
+from indexer.bm25.table import Rows, SegmentRow, lists_of, row_of
 from indexer.compiled import (
     inlined,
     int64,
@@ -35,29 +35,6 @@ _PAGES: Final = 1 << 46
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
-
-
-def located_terms(table: SegmentTable, keys: Keys) -> tuple[Numbers, list[int]]:
-    """Look terms up in all segments, and check what is read of their files on the way.
-
-    Args:
-        table: of the segments.
-        keys: of the terms, shape (terms,), uint64.
-
-    Returns:
-        the terms of each segment, see `indexer.bm25.blocks.Term`, or `ABSENT` in the first column, shape (segments,
-        terms, LOCATED), int64; how many live documents have each.
-
-    Raises:
-        SegmentDamaged: naming what changed.
-    """
-    located = np.empty((len(table.rows), len(keys), LOCATED), np.int64)
-    frequencies, unchecked, segment = np.zeros(len(keys), np.int64), np.empty(2, np.int64), 0
-    while (segment := _look_up(table.rows, table.live.addresses, segment, keys, located, frequencies, unchecked)) < len(
-        located
-    ):
-        table.check(segment, *unchecked.tolist())
-    return located, frequencies.tolist()
 
 
 @inlined
@@ -134,29 +111,41 @@ def _locate(row: SegmentRow, place: int, located: Numbers) -> None:
     writable(int64, dimensions=3),
     writable(int64),
     writable(int64),
+    int64,
 )
-def _look_up(
-    rows: Rows, live: Numbers, first: int, keys: Keys, located: Numbers, frequencies: Numbers, unchecked: Numbers
+def look_up(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
+    rows: Rows,
+    live: Numbers,
+    first: int,
+    keys: Keys,
+    located: Numbers,
+    frequencies: Numbers,
+    unchecked: Numbers,
+    space: int,
 ) -> int:
-    """Look terms up, segment by segment.
+    """Look terms up, segment by segment, and check on the way what is read of their files.
 
     First all places are guessed: these reads do not wait for one another, and most of the time is waiting for memory.
 
     Args:
         rows: of `SegmentTable`.
-        live: of `SegmentTable`.
+        live: address of the flags of the documents that are not deleted, or `EVERY`, shape (segments,), int64.
         first: row of the segment to begin with.
         keys: of the terms, shape (terms,), uint64.
-        located: takes what `located_terms` gives.
-        frequencies: counts the live documents that have each term, shape (terms,), int64.
+        located: takes the terms of each segment, see `indexer.bm25.blocks.Term`, or `ABSENT` in the first column,
+            shape (segments, terms, LOCATED), int64.
+        frequencies: counts the live documents that have each term, from 0 when `first` is, shape (terms,), int64.
         unchecked: takes what is to be checked, shape (2,): the place in the file of a page, the place of a list;
             `NOTHING` for one of them.
+        space: address of room for `indexer.bm25.blocks.block_room`.
 
     Returns:
         row of the segment in which something must be checked before the next try, and from which to go on; the number
         of segments when all is done.
     """
-    unchecked[:], block = NOTHING, new_block()
+    unchecked[:], block = NOTHING, block_room(space)
+    if first == 0:
+        frequencies[:] = 0
     for segment in range(first, len(rows)):
         row = row_of(rows, segment)
         for t in range(len(keys)):

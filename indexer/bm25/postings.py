@@ -1,7 +1,7 @@
 """What a bm25 segment holds beside the documents.
 
     posting.*            see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences;
-                         frequent lists have flags
+                         the steps of a dense list are saturation, in steps of `BOUND_STEP`, up
     bm25.lengths         terms of each document, repetitions included                                  uint32
     bm25.ranks           place of each document in the order of ids, for ties                          uint32
     bm25.block_bounds    of each full block, the largest saturation, in steps of `BOUND_STEP`, up      uint8
@@ -46,9 +46,10 @@ from streams.document import Document, DocumentId
 
 INDEX: Final = "bm25"
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
+5: flags and rows behind dense lists.
 4: segment files of format 3; flags of documents behind frequent lists.
 3: segment files of format 2.
 2: postings packed in blocks, with bounds of blocks and lists; ranks of ids.
@@ -58,6 +59,7 @@ FORMAT_VERSION: Final = 4
 DEFAULT_ANALYZER: Final = "english"
 
 _COLUMNS: Final = 2
+_KEY_BYTES: Final = 8
 
 
 def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
@@ -72,9 +74,10 @@ def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
     return GenerationSettings(INDEX, FORMAT_VERSION, get_analyzer(analyzer).name)
 
 
-def term_key(term: str) -> int:
-    """The key of a term's posting list."""
-    return int.from_bytes(_digest(term), "little")
+def term_keys(terms: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """The keys of the posting lists of terms, shape (terms,), uint64."""
+    digests = b"".join([blake2b(term.encode(), digest_size=_KEY_BYTES).digest() for term in terms])
+    return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
 
 
 class Bm25Contents:
@@ -175,10 +178,6 @@ def read_statistics(summary: bytes) -> Statistics:
     return msgspec.msgpack.decode(summary, type=Statistics) if summary else Statistics()
 
 
-def _digest(term: str) -> bytes:
-    return blake2b(term.encode(), digest_size=8).digest()
-
-
 def _text(document: Document) -> str:
     """What has the terms that `Bm25Engine.terms` gives."""
     return "\n".join([document.title] * TITLE_REPETITIONS + [document.body])
@@ -212,7 +211,7 @@ def _inverted(
 def _places(terms: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
     """The place of each term's key among all of them in order, -1 for no term; and these keys."""
     places = np.array([0 if term else -1 for term in terms], np.int32)
-    keys = np.frombuffer(b"".join(map(_digest, terms)), "<u8").astype(np.uint64)[places == 0]
+    keys = term_keys(terms)[places == 0]
     distinct, places[places == 0] = np.unique(keys, return_inverse=True)
     return places, distinct
 
@@ -224,7 +223,7 @@ def _write(
     ids: Sequence[DocumentId],
 ) -> None:
     bounds = BoundsBuilder(lengths)
-    write_postings(builder, chunks, columns=_COLUMNS, flagged_documents=len(lengths), on_lists=bounds.add)
+    write_postings(builder, chunks, columns=_COLUMNS, documents=len(lengths), on_lists=bounds.add)
     bounds.write(builder)
     builder.add("bm25.lengths", lengths)
     ranks = np.empty(len(ids), np.uint32)

@@ -57,21 +57,23 @@ class Scorer:
     """Weighs terms by the statistics of one snapshot.
 
     Attributes:
+        documents: N.
         average_length: avgdl, in terms.
+        floor: the idf of terms whose own would be negative.
 
     Args:
         statistics: of a snapshot with at least one term.
     """
 
     def __init__(self, statistics: Statistics) -> None:
-        self._documents = statistics.documents
+        self.documents = statistics.documents
         self.average_length = statistics.average_length
-        self._floor = EPSILON * statistics.average_idf()
+        self.floor = EPSILON * statistics.average_idf()
 
     def idf(self, frequency: int) -> float:
         """Weight of a term that is in so many documents, of which there is at least one."""
-        idf = math.log(self._documents - frequency + 0.5) - math.log(frequency + 0.5)
-        return self._floor if idf < 0 else idf
+        idf = math.log(self.documents - frequency + 0.5) - math.log(frequency + 0.5)
+        return self.floor if idf < 0 else idf
 
 
 def saturation(

@@ -1,7 +1,11 @@
-"""Answers bag-of-words queries, by the kernels of `indexer.bm25.lookup` and `indexer.bm25.topk`."""
+"""Answers bag-of-words queries, by the kernel of `indexer.bm25.answering`."""
 
-from collections import Counter
+import threading
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
+from operator import neg
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -9,16 +13,20 @@ import numpy.typing as npt
 
 from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Hit, Query
+from indexer.bm25.answering import AT, HIT_FIELDS, STATES, TOO_LONG, UNCHECKED, answer, space_for
 from indexer.bm25.blocks import SCORE_UNITS
-from indexer.bm25.lookup import located_terms
-from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_key
+from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_keys
 from indexer.bm25.scoring import Scorer
 from indexer.bm25.table import SegmentFlags, segment_flags, table_of
-from indexer.bm25.topk import HIT_COLUMNS, POSTINGS_A_CALL, ROOM, best_documents
+from indexer.bm25.topk import POSTINGS_A_CALL
 from indexer.errors import GenerationUnusable
 from indexer.filtering import Filter
 from indexer.generation import Generation
 from indexer.segment import SegmentedSearcher, Snapshot
+from streams.document import DocumentId
+
+_ID_BYTES: Final = 4096
+"""Room for ids, to begin with."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -44,10 +52,13 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
         super().close()
 
     def _search(self, snapshot: Snapshot[Bm25Contents], query: Query) -> Answer:
-        repetitions = Counter(self._analyzer.terms(query.text))
+        repetitions = dict[str, int]()
+        for term in self._analyzer.terms(query.text):
+            repetitions[term] = repetitions.get(term, 0) + 1
         hits, total = list[Hit](), 0
-        if repetitions and snapshot.documents:
-            hits, total = self._searched(snapshot).search(repetitions, query)
+        scorer = _scorer(snapshot.manifest.summary)
+        if repetitions and scorer is not None:
+            hits, total = self._searched(snapshot).search(repetitions, scorer, query)
         return Answer(hits, total, snapshot.manifest.watermark)
 
     def _searched(self, snapshot: Snapshot[Bm25Contents]) -> "_SearchedSnapshot":
@@ -58,7 +69,7 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
 
 
 class _SearchedSnapshot:
-    """A snapshot as kernels take it.
+    """A snapshot as the kernel takes it.
 
     Attributes:
         snapshot: as given.
@@ -68,34 +79,36 @@ class _SearchedSnapshot:
         self.snapshot = snapshot
         # The largest first: its best hits raise the threshold for the others.
         self._segments = sorted(snapshot.segments, key=lambda segment: -len(segment.documents))
-        self._table = table_of([each.contents for each in self._segments], [each.live for each in self._segments])
-        self._sizes = [len(segment.documents) for segment in self._segments]
+        self._table = table_of(
+            [each.contents for each in self._segments],
+            [each.live for each in self._segments],
+            [each.documents.id_row() for each in self._segments],
+        )
+        self._address = self._table.header.ctypes.data
 
-    def search(self, repetitions: Counter[str], query: Query) -> tuple[list[Hit], int]:
+    def search(self, repetitions: Mapping[str, int], scorer: Scorer, query: Query) -> tuple[list[Hit], int]:
         """The best hits, and how many documents that may be found have a term.
 
         Args:
             repetitions: how often each term is asked for.
+            scorer: of the snapshot.
             query: how many hits, of which documents, and when to stop.
         """
-        table, limit = self._table, query.limit
-        located, frequencies = located_terms(table, np.array([*map(term_key, repetitions)], np.uint64))
-        if not any(frequencies):
-            return [], 0
-        scorer = _scorer(self.snapshot.manifest.summary)
-        pairs = zip(repetitions.values(), frequencies, strict=True)
-        weights = np.array([times * scorer.idf(frequency) if frequency else 0.0 for times, frequency in pairs])
-        hits = np.empty((sum(min(limit, size) for size in self._sizes), HIT_COLUMNS), np.int64)
-        found, space, segment = np.zeros(2, np.int64), np.empty(ROOM, np.int64), 0
+        limit, terms = query.limit, len(repetitions)
+        keys, times = term_keys(repetitions), np.array([*repetitions.values()], np.float64)
         allowed = self._allowed(query.only)
-        arrays, average = (table.rows, table.averages, allowed.addresses), scorer.average_length
-        while segment < len(self._sizes):
+        space = _work.space(space_for(len(self._segments), terms, limit))
+        state, texts = np.zeros(STATES, np.int64), _work.texts(0)
+        numbers = (self._address, allowed.address, scorer.documents, scorer.average_length, scorer.floor)
+        query.deadline.check()
+        while what := answer(*numbers, keys, times, limit, POSTINGS_A_CALL, state, space, texts):
+            if what == UNCHECKED:
+                self._table.check(*state[[AT.checked_in, AT.page, AT.place]].tolist())
+            elif what == TOO_LONG:
+                texts = _work.texts(int(state[AT.id_bytes]))
             query.deadline.check()
-            segment = best_documents(
-                *arrays, average, segment, located, weights, limit, POSTINGS_A_CALL, hits, found, space
-            )
-        size, total = found.tolist()
-        return self._hits(hits[:size], limit), total
+        found, total = state[: AT.total + 1].tolist()
+        return _hits(space[: found * HIT_FIELDS].tolist(), texts[: state[AT.id_bytes]].tobytes(), limit), total
 
     def _allowed(self, only: Filter) -> SegmentFlags:
         """The documents that may be found."""
@@ -103,20 +116,43 @@ class _SearchedSnapshot:
             return self._table.live
         return segment_flags([segment.passing(only) for segment in self._segments])
 
-    def _hits(self, rows: Numbers, limit: int) -> list[Hit]:
-        """Hits of a table of them; of those with the worst score, the first by id."""
-        hits = [
-            Hit(self._segments[segment].documents.id(ordinal), score / SCORE_UNITS)
-            for score, segment, ordinal in rows.tolist()
-        ]
-        hits.sort(key=lambda hit: (-hit.score, hit.id))
-        return hits[:limit]
+
+def _hits(numbers: list[int], texts: bytes, limit: int) -> list[Hit]:
+    """Hits as `answer` gives them; of those with the worst score, the first by id."""
+    ends = numbers[1::HIT_FIELDS]
+    ids = [texts[start:end].decode() for start, end in pairwise([0, *ends])]
+    ranked = sorted(zip(map(neg, numbers[::HIT_FIELDS]), ids, strict=True))
+    return [Hit(DocumentId(document_id), -score / SCORE_UNITS) for score, document_id in ranked[:limit]]
+
+
+class _Work(threading.local):
+    """What the kernel fills: arrays for each thread, since new ones for each query would be paged in each time."""
+
+    def __init__(self) -> None:
+        self._space = np.empty(0, np.int64)
+        self._texts = np.empty(_ID_BYTES, np.uint8)
+
+    def space(self, size: int) -> Numbers:
+        """Room for so many numbers, at least."""
+        if len(self._space) < size:
+            self._space = np.empty(size, np.int64)
+        return self._space
+
+    def texts(self, size: int) -> npt.NDArray[np.uint8]:
+        """Room for ids of so many bytes together, at least."""
+        if len(self._texts) < size:
+            self._texts = np.empty(size, np.uint8)
+        return self._texts
+
+
+_work = _Work()
 
 
 @lru_cache(maxsize=2)
-def _scorer(summary: bytes) -> Scorer:
-    """The scorer of a snapshot; the newest and the one before are at hand."""
+def _scorer(summary: bytes) -> Scorer | None:
+    """The scorer of a snapshot, None for one without a term; the newest and the one before are at hand."""
     try:
-        return Scorer(read_statistics(summary))
+        statistics = read_statistics(summary)
+        return Scorer(statistics) if statistics.terms else None
     except msgspec.DecodeError as exc:
         raise GenerationUnusable(f"the statistics in the manifest cannot be read: {exc}") from exc

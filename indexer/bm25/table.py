@@ -13,7 +13,8 @@ import numpy.typing as npt
 from indexer.bm25.blocks import ScoredLists
 from indexer.bm25.flags import EVERY, Flags, flags_of
 from indexer.bm25.postings import Bm25Contents
-from indexer.compiled import fixed_tuple, inlined, uint8_at, uint32_at
+from indexer.compiled import fixed_tuple, inlined, int64_at, uint8_at, uint32_at
+from indexer.segment.ids import ID_FIELDS, IdRow
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,7 +54,28 @@ class SegmentRow(NamedTuple):
     id_ranks: int
 
 
-_FIELDS: Final = len(SegmentRow._fields)
+SEGMENT_FIELDS: Final = len(SegmentRow._fields)
+
+
+class TableHeader(NamedTuple):
+    """The arrays of a table, as addresses, and how many segments it has.
+
+    Attributes:
+        segments: how many there are.
+        rows: of `SegmentTable`.
+        averages: of `SegmentTable`.
+        live: of `SegmentTable`, see `SegmentFlags.addresses`.
+        ids: of each segment, an `IdRow`.
+    """
+
+    segments: int
+    rows: int
+    averages: int
+    live: int
+    ids: int
+
+
+_HEADER_FIELDS: Final = len(TableHeader._fields)
 
 
 class SegmentFlags(msgspec.Struct, frozen=True):
@@ -61,10 +83,12 @@ class SegmentFlags(msgspec.Struct, frozen=True):
 
     Attributes:
         addresses: of the flags of each segment, or `EVERY`, shape (segments,), int64.
+        address: of the first of `addresses`.
         flags: those that there are; kept, since the addresses only refer to them.
     """
 
     addresses: Rows
+    address: int
     flags: Sequence[Flags]
 
 
@@ -76,12 +100,16 @@ class SegmentTable(msgspec.Struct, frozen=True):
         rows: as `SegmentRow`, shape (segments, fields), int64.
         averages: average length that the bounds of each were computed with, shape (segments,), float64.
         live: which documents are not deleted.
+        ids: of each segment, as `IdRow`, shape (segments, fields), int64.
+        header: as `TableHeader`, shape (fields,), int64.
     """
 
     contents: Sequence[Bm25Contents]
     rows: Rows
     averages: npt.NDArray[np.float64]
     live: SegmentFlags
+    ids: Rows
+    header: Rows
 
     def check(self, segment: int, page_at: int, place: int) -> None:
         """Check what a kernel must read next.
@@ -101,32 +129,44 @@ class SegmentTable(msgspec.Struct, frozen=True):
             postings.touch(place)
 
 
-def table_of(contents: Sequence[Bm25Contents], live: Sequence[npt.NDArray[np.bool_] | None]) -> SegmentTable:
+def table_of(
+    contents: Sequence[Bm25Contents], live: Sequence[npt.NDArray[np.bool_] | None], ids: Sequence[IdRow]
+) -> SegmentTable:
     """Make the table of some segments.
 
     Args:
         contents: of each.
         live: of each, by ordinal, true for documents that are not deleted; None when none is.
+        ids: of each.
 
     Raises:
         SegmentDamaged: naming what changed in what every query reads.
     """
-    rows = np.array([_row(each) for each in contents], np.int64).reshape(len(contents), _FIELDS)
+    rows = np.array([_row(each) for each in contents], np.int64).reshape(len(contents), SEGMENT_FIELDS)
     averages = np.array([each.average for each in contents], np.float64)
-    return SegmentTable(contents, rows, averages, segment_flags(live))
+    id_rows, flags = np.array(ids, np.int64).reshape(len(contents), ID_FIELDS), segment_flags(live)
+    addresses = [_address(each) for each in (rows, averages, flags.addresses, id_rows)]
+    header = np.array([len(contents), *addresses], np.int64)
+    return SegmentTable(contents, rows, averages, flags, id_rows, header)
 
 
 def segment_flags(documents: Sequence[npt.NDArray[np.bool_] | None]) -> SegmentFlags:
     """Flags of documents, of flags by ordinal in each segment; None for all documents of one."""
     flags = [None if each is None else flags_of(each) for each in documents]
-    addresses = [EVERY if each is None else _address(each) for each in flags]
-    return SegmentFlags(np.array(addresses, np.int64), [each for each in flags if each is not None])
+    addresses = np.array([EVERY if each is None else _address(each) for each in flags], np.int64)
+    return SegmentFlags(addresses, _address(addresses), [each for each in flags if each is not None])
 
 
 @inlined
 def row_of(rows: Rows, segment: int) -> SegmentRow:
     """The row of a segment."""
-    return SegmentRow(*fixed_tuple(rows[segment], _FIELDS))
+    return SegmentRow(*fixed_tuple(rows[segment], SEGMENT_FIELDS))
+
+
+@inlined
+def table_header(address: int) -> TableHeader:
+    """The header of a table, at its address."""
+    return TableHeader(*fixed_tuple(int64_at(address, _HEADER_FIELDS), _HEADER_FIELDS))
 
 
 @inlined

@@ -1,44 +1,53 @@
-"""The kernel of a query: the best documents of all segments, by block-max MaxScore over windows of ordinals.
+"""The kernel of a query: the best documents of all segments, by block-max pruning over windows of ordinals.
 
-What matches is counted apart, as a union of flags. So a posting is looked at only where its document may be among the
-best.
-
-In each window every term has an upper bound, from the block maxima of the blocks that reach into it. Terms whose bounds
-together stay below the worst of the best hits so far cannot bring in a document alone (MaxScore: Turtle and Flood,
-Query evaluation: strategies and optimizations, 1995; over blocks: Ding and Suel, Faster top-k document retrieval using
-block-max indexes, 2011; the windows are Lucene's BlockMaxMaxScoreBulkScorer). They are looked up for the documents of
-the other terms that are still in the running; a window without hope is not looked at.
+In each window every term has an upper bound, from the block maxima of the blocks that reach into it (block-max indexes:
+Ding and Suel, Faster top-k document retrieval using block-max indexes, 2011; the windows are those of Lucene's
+BlockMaxMaxScoreBulkScorer). In a window whose bounds together
+stay below the worst of the best hits so far, what matches is only counted, as a union of flags (the upper bounds of
+MaxScore: Turtle and Flood, Query evaluation: strategies and optimizations, 1995). In all others every document gets an
+estimate (`indexer.bm25.estimates`), those with one are counted, and those are scored whose estimate is good enough.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.bm25.blocks import (
     LOCATED,
-    Block,
     Formula,
     Numbers,
-    Ordinals,
-    ScoredLists,
     Term,
     block_bound,
+    block_room,
     blocks_in,
     first_block,
     open_block,
     score_block,
     span_bound,
     term_of,
-    units_of,
     units_of_weight,
 )
 from indexer.bm25.bounds import BOUND_STEP
-from indexer.bm25.flags import EVERY, Flags, add_flags, count_set, frequency, is_set, words_of
-from indexer.bm25.heap import Best, new_best, offer, score_to_reach
+from indexer.bm25.estimates import LARGEST_ESTIMATE, estimate_of_step, estimate_scale, estimate_to_reach
+from indexer.bm25.flags import EVERY, count_set, frequency, is_set, words_of
+from indexer.bm25.heap import BEST_SIZE, HIT_SIZE, Best, best_at, new_best, offer, score_to_reach
 from indexer.bm25.scoring import K1, B
-from indexer.bm25.table import Rows, lists_of, row_of
-from indexer.bm25.window import FIRST_WINDOW, WINDOW, Window, choose, collect, complete, is_empty, keep, score
+from indexer.bm25.table import Rows, SegmentRow, lists_of, row_of
+from indexer.bm25.window import (
+    FIRST_WINDOW,
+    WINDOW,
+    WINDOW_ROOM,
+    add_flags,
+    add_list,
+    add_row,
+    choose,
+    collect,
+    count_estimated,
+    promising_estimate,
+    score_list,
+    window_at,
+)
 from indexer.compiled import (
     float64,
     float64_at,
@@ -49,11 +58,10 @@ from indexer.compiled import (
     part,
     readable,
     signed,
-    uint32_at,
     writable,
 )
 from indexer.segment.dictionary import ABSENT
-from indexer.segment.packing import BLOCK, flag_words
+from indexer.segment.packing import WORD_BITS, is_dense
 
 NO_THRESHOLD: Final = -(1 << 62)
 """Below any score."""
@@ -83,44 +91,78 @@ class Asked(NamedTuple):
 
 
 class Room(NamedTuple):
-    """What a query needs once for all segments.
+    """Where lies what a query needs once for all segments: addresses, see `indexer.bm25.window.window_at`.
 
     Attributes:
-        block: to unpack into.
-        sums: as in `Window`.
-        chosen: as in `Window`.
+        window: see `window_at`.
+        located: of the terms that a segment has, shape (terms, LOCATED), int64.
+        weights: of these, shape (terms,), float64.
+        blocks: of each, the first block that reaches into the window, shape (terms,), int64.
+        bounds: of each, the most it adds in the window, shape (terms,), int64.
+        overall: the best of all segments.
+        best: those of a segment.
+        promising: those of a window.
+        matching: flags of the documents of a window that match.
     """
 
-    block: Block
-    sums: Numbers
-    chosen: Ordinals
+    window: int
+    located: int
+    weights: int
+    blocks: int
+    bounds: int
+    overall: int
+    best: int
+    promising: int
+    matching: int
 
 
-ROOM: Final = WINDOW + WINDOW // 2 + 3 * BLOCK
-"""Numbers of int64 that the arrays of `Room` take."""
+def room_for(terms: int, limit: int) -> int:
+    """Numbers of int64 that `Room` takes.
+
+    Args:
+        terms: of the query.
+        limit: how many hits are wanted.
+    """
+    hits = 3 * (BEST_SIZE + HIT_SIZE * limit)
+    return WINDOW_ROOM + (LOCATED + 3) * terms + hits + WINDOW // (2 * WORD_BITS)
 
 
 @inlined
-def _room(space: Numbers) -> Room:
-    """Divide space up, shape (ROOM,), int64."""
-    at = space.ctypes.data
-    sums, chosen = int64_at(at, WINDOW), uint32_at(at + 8 * WINDOW, WINDOW)
-    sums[:] = 0
-    at += 12 * WINDOW
-    ordinals, counts = uint32_at(at, BLOCK), uint32_at(at + 4 * BLOCK, BLOCK)
-    block = Block(ordinals, counts, float64_at(at + 8 * BLOCK, BLOCK), int64_at(at + 16 * BLOCK, BLOCK))
-    return Room(block, sums, chosen)
+def _room(space: int, terms: int, limit: int) -> Room:
+    """Divide space up that begins at an address."""
+    located = space + 8 * WINDOW_ROOM
+    weights = located + 8 * LOCATED * terms
+    overall, size = weights + 24 * terms, 8 * (BEST_SIZE + HIT_SIZE * limit)
+    return Room(
+        space,
+        located,
+        weights,
+        weights + 8 * terms,
+        weights + 16 * terms,
+        overall,
+        overall + size,
+        overall + 2 * size,
+        overall + 3 * size,
+    )
 
 
 @inlined
-def _asked(located: Numbers, weights: Weights, asked: Asked) -> Asked:
-    """Those terms that a segment has; `asked` has room for all."""
-    held = 0
-    for t in range(len(located)):
+def _asked_in(room: Room, terms: int) -> Asked:
+    """So many terms that a segment has."""
+    return Asked(int64_at(room.located, terms * LOCATED).reshape(terms, LOCATED), float64_at(room.weights, terms))
+
+
+@inlined
+def _asked(located: Numbers, weights: Weights, room: Room) -> Asked:
+    """Those terms that a segment has."""
+    asked, held = _asked_in(room, len(weights)), 0
+    for t in range(len(weights)):
         if located[t, 0] != ABSENT:
-            asked.located[held], asked.weights[held] = located[t], weights[t]
+            for field in range(LOCATED):
+                asked.located[held, field] = located[t, field]
+            asked.weights[held] = weights[t]
             held += 1
-    return Asked(asked.located[:held], asked.weights[:held])
+    return _asked_in(room, held)
 
 
 @inlined
@@ -128,27 +170,12 @@ def _term(asked: Asked, number: int) -> Term:
     return term_of(asked.located[number], asked.weights[number])
 
 
-@inlined
-def _is_hopeless(formula: Formula, asked: Asked, threshold: int) -> bool:
-    """Whether all terms together stay below the threshold in any document."""
-    together = 0
-    for t in range(len(asked.weights)):
-        term = _term(asked, t)
-        together += units_of(formula, term.weight, term.steps)
-    return together < threshold
-
-
 @part
 def _best_of_term(
-    lists: ScoredLists,
-    formula: Formula,
-    term: Term,
-    allowed: int,
-    threshold: int,
-    best: Best,
-    block: Block,
+    row: SegmentRow, formula: Formula, term: Term, allowed: int, threshold: int, limit: int, room: Room
 ) -> None:
     """The best documents for one term, which need no sums; blocks without hope are not looked at."""
+    lists, best, block = lists_of(row), best_at(room.best, limit), block_room(room.window)
     flags = words_of(allowed, len(lists.lengths))
     units = units_of_weight(formula, term)
     for number in range(blocks_in(term)):
@@ -166,84 +193,91 @@ def _best_of_term(
 
 @part
 def _best_of_terms(
-    lists: ScoredLists,
-    formula: Formula,
-    asked: Asked,
-    matching: Flags,
-    threshold: int,
-    best: Best,
-    room: Room,
-) -> None:
-    """The best documents for several terms, window by window."""
-    block, terms, documents = room.block, len(asked.weights), len(lists.lengths)
-    blocks = np.zeros(terms, np.int64)  # of each term, the first block that reaches into the window
-    bounds, order = np.empty(terms, np.int64), np.empty(terms, np.int64)
+    row: SegmentRow, formula: Formula, terms: int, allowed: int, threshold: int, limit: int, room: Room
+) -> int:
+    """The best documents for several terms, window by window. Returns how many there are that match."""
+    asked, best, documents, matches = _asked_in(room, terms), best_at(room.best, limit), row.documents, 0
+    scale = estimate_scale(formula, asked.weights)
+    int64_at(room.blocks, terms)[:] = 0
     last = 0
     while last < documents:
         first, floor = last, score_to_reach(best, threshold)
-        # Without a threshold all is scored, and a good one is found among few documents: such windows double.
+        # Without a threshold all is estimated, and a good one is found among few documents: such windows double.
         size = WINDOW if threshold > NO_THRESHOLD else min(max(first, FIRST_WINDOW), WINDOW)
         last = min(first + size, documents)
-        window = Window(first, last, room.sums, room.chosen)
-        if is_empty(window, matching):
-            continue
-        together = 0
-        for t in range(terms):
-            blocks[t] = first_block(lists, _term(asked, t), blocks[t], first)
-            bounds[t] = span_bound(lists, formula, _term(asked, t), blocks[t], window.last)
-            together += bounds[t]
-        if together < floor:
-            continue
-        _sort(bounds, order)
-        hopeless, hope = _hopeless(bounds, order, floor)
-        for turn in range(terms - 1, hopeless - 1, -1):  # the largest bound first
-            t = order[turn]
-            needed = floor - (together - bounds[t])
-            blocks[t] = score(lists, formula, _term(asked, t), blocks[t], window, block, needed)
-        chosen = choose(window, matching, floor - hope)
-        for turn in range(hopeless - 1, -1, -1):
-            t = order[turn]
-            if bounds[t] > 0:
-                blocks[t] = complete(lists, formula, _term(asked, t), blocks[t], window, block, chosen)
-            hope -= bounds[t]
-            chosen = keep(window, chosen, floor - hope)
-        collect(lists, window, chosen, threshold, best)
-        window.sums[:] = 0
+        together = _bound(row, formula, asked, room, first, last)
+        flags = EVERY if allowed == EVERY else allowed + first // 8
+        if 0 < together < floor:
+            matches += _count(row, asked, room, first, last, flags)
+        elif together > 0:
+            _estimate(row, formula, asked, room, first, last, scale)
+            matches += count_estimated(room.window, first, last, flags)
+            most = LARGEST_ESTIMATE
+            if floor == NO_THRESHOLD:
+                promising = promising_estimate(room.window, first, last, flags, best_at(room.promising, limit))
+                chosen = choose(room.window, first, last, flags, promising, most)
+                _score(row, formula, asked, room, first, last, chosen)
+                collect(lists_of(row), window_at(room.window, first, last), chosen, threshold, best)
+                floor, most = score_to_reach(best, threshold), promising - 1
+            chosen = choose(room.window, first, last, flags, estimate_to_reach(floor, scale), most)
+            _score(row, formula, asked, room, first, last, chosen)
+            collect(lists_of(row), window_at(room.window, first, last), chosen, threshold, best)
+            window_at(room.window, first, last).estimates[:] = 0
+    return matches
 
 
 @inlined
-def _hopeless(bounds: Numbers, order: Numbers, floor: int) -> Any:  # noqa: ANN401 - integers of numba's
-    """How many of the smallest bounds stay below the floor together, and their sum."""
-    terms, total = 0, signed(0)
-    while terms < len(order) and total + bounds[order[terms]] < floor:
-        total += bounds[order[terms]]
-        terms += 1
-    return terms, total
+def _bound(row: SegmentRow, formula: Formula, asked: Asked, room: Room, first: int, last: int) -> int:
+    """Find the blocks and bounds of the terms in the window. Returns the bound of all together."""
+    lists, terms, together = lists_of(row), len(asked.weights), signed(0)
+    blocks, bounds = int64_at(room.blocks, terms), int64_at(room.bounds, terms)
+    for t in range(terms):
+        term = _term(asked, t)
+        blocks[t] = first_block(lists, term, blocks[t], first)
+        bounds[t] = span_bound(lists, formula, term, blocks[t], last)
+        together += bounds[t]
+    return together
 
 
 @inlined
-def _sort(bounds: Numbers, order: Numbers) -> None:
-    """Order the terms by their bounds, ascending; of so few, insertion is quickest."""
-    for t in range(len(bounds)):
-        at = t
-        while at > 0 and bounds[order[at - 1]] > bounds[t]:
-            order[at] = order[at - 1]
-            at -= 1
-        order[at] = t
+def _estimate(row: SegmentRow, formula: Formula, asked: Asked, room: Room, first: int, last: int, scale: float) -> None:
+    """Estimate the documents of the window."""
+    terms = len(asked.weights)
+    blocks, bounds = int64_at(room.blocks, terms), int64_at(room.bounds, terms)
+    for t in range(terms):
+        term = _term(asked, t)
+        if bounds[t] > 0 and is_dense(term.postings, row.documents):
+            add_row(row, term, estimate_of_step(formula, term.weight, scale), room.window, first, last)
+        elif bounds[t] > 0:
+            add_list(row, formula, term, blocks[t], room.window, first, last, scale)
 
 
-@part
-def _matching(lists: ScoredLists, asked: Asked, allowed: int, block: Block) -> Flags:
-    """Flags of the documents that have a term and are allowed."""
-    documents = len(lists.lengths)
-    matching = np.zeros(flag_words(documents), np.uint32)
-    for t in range(len(asked.weights)):
-        add_flags(lists, _term(asked, t), matching, block)
+@inlined
+def _count(row: SegmentRow, asked: Asked, room: Room, first: int, last: int, allowed: int) -> int:
+    """Count the documents of the window that match, which get no estimate."""
+    terms = len(asked.weights)
+    blocks, bounds = int64_at(room.blocks, terms), int64_at(room.bounds, terms)
+    flags = words_of(room.matching, last - first)
+    flags[:] = 0
+    for t in range(terms):
+        if bounds[t] > 0:
+            add_flags(row, _term(asked, t), blocks[t], room.matching, first, last, room.window)
     if allowed != EVERY:
-        flags = words_of(allowed, documents)
-        for word in range(len(matching)):
-            matching[word] &= flags[word]
-    return matching
+        kept = words_of(allowed, last - first)
+        for word in range(len(flags)):
+            flags[word] &= kept[word]
+    return count_set(flags)
+
+
+@inlined
+def _score(row: SegmentRow, formula: Formula, asked: Asked, room: Room, first: int, last: int, chosen: int) -> None:
+    """Compute the scores of the chosen documents of the window."""
+    terms = len(asked.weights) if chosen > 0 else 0
+    window_at(room.window, first, last).scores[:chosen] = 0
+    blocks, bounds = int64_at(room.blocks, terms), int64_at(room.bounds, terms)
+    for t in range(terms):
+        if bounds[t] > 0:
+            score_list(row, formula, _term(asked, t), blocks[t], room.window, first, last, chosen)
 
 
 @part
@@ -276,7 +310,7 @@ def _keep(segment: int, best: Best, overall: Best, hits: Rows, found: Numbers) -
     int64,
     writable(int64, dimensions=2),
     writable(int64),
-    writable(int64),
+    int64,
 )
 def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     rows: Rows,
@@ -290,7 +324,7 @@ def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     enough: int,
     hits: Rows,
     found: Numbers,
-    space: Numbers,
+    space: int,
 ) -> int:
     """Find the best documents of segments, those with the worst score of them included.
 
@@ -300,43 +334,40 @@ def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
         allowed: address of the flags of the documents that count, or `EVERY`, shape (segments,), int64.
         average_length: of the snapshot, in terms.
         first: row of the segment to begin with.
-        located: the terms in each segment, by `indexer.bm25.lookup`, shape (segments, terms, LOCATED), int64.
+        located: the terms in each segment, by `look_up`, shape (segments, terms, LOCATED), int64.
         weights: of each term, repetitions times idf, shape (terms,), float64.
         limit: how many hits are wanted.
         enough: postings after which to return, behind the segment that has the last of them.
         hits: those that were found before, and takes those that are found; score in units, row of the segment and
             ordinal, shape (limit of each segment together, 3), int64.
         found: how many hits and how many matches there are, shape (2,), int64; counts on.
-        space: to work in, shape (ROOM,), int64.
+        space: address of numbers to work in, shape (`room_for`,), int64.
 
     Returns:
         row of the segment to go on with, the number of segments when all are searched.
     """
-    overall = new_best(limit)
+    room = _room(space, len(weights), limit)
+    window_at(room.window, 0, 0).estimates[:] = 0
+    overall = new_best(room.overall, limit)
     for hit in range(found[0]):
         offer(overall, hits[hit, HIT_SCORE], 0, 0)
-    room = _room(space)
-    everything = Asked(np.empty((len(weights), LOCATED), np.int64), np.empty(len(weights), np.float64))
     segment, postings = first, 0
     while segment < len(rows) and postings < enough:
-        lists = lists_of(row_of(rows, segment))
-        asked = _asked(located[segment], weights, everything)
+        row = row_of(rows, segment)
+        asked = _asked(located[segment], weights, room)
         stretched = max(1.0, average_length / averages[segment])  # see `indexer.bm25.postings`
         formula = Formula(K1, K1 * (1 - B), K1 * B / average_length, BOUND_STEP * stretched)
-        best, threshold = new_best(min(limit, len(lists.lengths))), score_to_reach(overall, NO_THRESHOLD)
-        hopeless = _is_hopeless(formula, asked, threshold)
-        if len(asked.weights) == 1:
+        at_most, terms = min(limit, row.documents), len(asked.weights)
+        best, threshold = new_best(room.best, at_most), score_to_reach(overall, NO_THRESHOLD)
+        if terms == 1 and not is_dense(_term(asked, 0).postings, row.documents):
             term = _term(asked, 0)
-            matched = frequency(lists, term, allowed[segment], room.block)
+            matched = frequency(lists_of(row), term, allowed[segment], block_room(room.window))
             found[1] += matched
-            if matched > 0 and not hopeless:
-                _best_of_term(lists, formula, term, allowed[segment], threshold, best, room.block)
-        elif len(asked.weights) > 1:
-            matching = _matching(lists, asked, allowed[segment], room.block)
-            found[1] += count_set(matching)
-            if not hopeless:
-                _best_of_terms(lists, formula, asked, matching, threshold, best, room)
-        for t in range(len(asked.weights)):
+            if matched > 0:
+                _best_of_term(row, formula, term, allowed[segment], threshold, at_most, room)
+        elif terms > 0:
+            found[1] += _best_of_terms(row, formula, terms, allowed[segment], threshold, at_most, room)
+        for t in range(terms):
             postings += _term(asked, t).postings
         _keep(segment, best, overall, hits, found)
         segment += 1

@@ -4,6 +4,7 @@
     section     one of them, as it is read
     pages       its checksums, and which were looked at
     documents   its stored documents, ids and positions
+    ids         where its ids lie, for kernels
     filters     what its documents are filtered by
     postings    its posting lists
     dictionary  the kernel that finds them

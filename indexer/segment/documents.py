@@ -26,6 +26,7 @@ import numpy.typing as npt
 from indexer.errors import GenerationUnusable
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SectionWriter, SegmentFile, SegmentFileBuilder
+from indexer.segment.ids import IdRow
 from indexer.segment.tombstones import Flags
 from streams.change import Position, StoredDocument
 from streams.document import DocumentId
@@ -121,6 +122,12 @@ class StoredDocuments:
     def timestamps(self) -> npt.NDArray[np.int64]:
         """Of the records, milliseconds since the epoch, by ordinal, int64."""
         return self._timestamps.whole()
+
+    def id_row(self) -> IdRow:
+        """Where the ids lie, for kernels, which check what they read; valid as long as this object is."""
+        text, starts = self._id_text, self._id_starts
+        checked = text.pages.checked.ctypes.data
+        return IdRow(checked, starts.at, text.at, starts.unchecked.ctypes.data, text.unchecked.ctypes.data)
 
     def id(self, ordinal: int) -> DocumentId:
         """The id of a document."""

@@ -5,6 +5,10 @@ and where there is a second column its values, less one. The header has the bits
 of a value in the next. A full block packs in four lanes, as SIMD-BP128 does (Lemire and Boytsov, Decoding billions of
 integers per second through vectorization, 2015), so that one instruction unpacks four values; the rest of a list, less
 than a block, packs one value after another.
+
+Behind the blocks of a dense list stand three more things: flags, a bit for each document of the segment, and two rows,
+a byte for each, which are 0 for documents that are not in the list. A row is of steps, whatever they mean, the other is
+of the second column, as far as it fits a byte.
 """
 
 from typing import Any, Final
@@ -12,23 +16,28 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexer.compiled import inlined, int64, kernel, readable, signed, uint32, uint64, void, writable
+from indexer.compiled import inlined, int64, kernel, readable, signed, uint8, uint32, uint64, void, writable
 
 BLOCK: Final = 128
 """Postings of a full block."""
 
 WORD_BITS: Final = 32
 
-FLAGGED_SHARE: Final = 32
-"""A list has flags when one of so many documents is in it: they take as much as a word for each posting."""
+DENSE_SHARE: Final = 32
+"""A list is dense when one of so many documents is in it: then flags take as much as a word for each posting."""
 
-LEAST_FLAGGED: Final = 32
-"""Postings of the shortest list that has flags; those of a shorter one are unpacked at once."""
+LEAST_DENSE: Final = BLOCK
+"""Postings of the shortest dense list; those of a shorter one are unpacked at once."""
+
+MOST_IN_ROW: Final = 255
+"""Stands in a row of the second column for all that is not less."""
 
 _LANES: Final = 4
 _ROWS: Final = BLOCK // _LANES
+_BYTES: Final = 4
 
 Words = npt.NDArray[np.uint32]
+Bytes = npt.NDArray[np.uint8]
 
 
 @inlined
@@ -57,9 +66,15 @@ def flag_words(documents: int) -> int:
 
 
 @inlined
-def has_flags(count: int, documents: int) -> bool:
-    """Whether a list of so many postings is followed by flags, where lists are; `documents` is 0 where none is."""
-    return documents > 0 and count >= LEAST_FLAGGED and count * FLAGGED_SHARE >= documents
+def row_words(documents: int) -> int:
+    """Words that a row of so many documents takes."""
+    return (documents + _BYTES - 1) // _BYTES
+
+
+@inlined
+def is_dense(count: int, documents: int) -> bool:
+    """Whether a list of so many postings is followed by flags and rows; `documents` is 0 where no list is."""
+    return documents > 0 and count >= LEAST_DENSE and count * DENSE_SHARE >= documents
 
 
 @inlined
@@ -149,14 +164,33 @@ def number_in_column(words: Words, header: int, at: int, count: int, place: int)
     return signed(value & np.uint64((1 << bits) - 1)) + 1
 
 
+@inlined
+def _set_byte(words: Words, at: int, place: Any, value: Any) -> None:  # noqa: ANN401 - numbers of numba's
+    """Set a byte of a row, which is 0."""
+    shift = np.uint32(8) * (place & np.uint32(_BYTES - 1))
+    words[at + signed(place // np.uint32(_BYTES))] |= np.uint32(value) << shift
+
+
 _TABLE = readable(uint32)
 _STARTS = readable(int64)
 
 
-@kernel(int64, _TABLE, _TABLE, _STARTS, int64, writable(uint32), writable(int64), writable(uint32), writable(uint32))
+@kernel(
+    int64,
+    _TABLE,
+    _TABLE,
+    readable(uint8),
+    _STARTS,
+    int64,
+    writable(uint32),
+    writable(int64),
+    writable(uint32),
+    writable(uint32),
+)
 def pack_lists(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     ordinals: Words,
     column: Words,
+    steps: Bytes,
     starts: npt.NDArray[np.int64],
     documents: int,
     words: Words,
@@ -169,8 +203,9 @@ def pack_lists(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     Args:
         ordinals: of all lists, shape (n,), uint32; ascending within a list.
         column: the number beside each, at least 1, shape (n,), uint32; empty when there is none.
+        steps: what stands for each in a row, at least 1, shape (n,), uint8; empty where no list is dense.
         starts: where each list begins in them, and the end of the last, shape (lists + 1,), int64.
-        documents: of the segment, for lists that are followed by flags; 0 for lists without.
+        documents: of the segment, if it has dense lists; 0 otherwise.
         words: takes the packed words, zero before, long enough, uint32.
         places: takes the word where each list begins, and the end of the last, shape (lists + 1,), int64.
         block_last: takes the last ordinal of each full block, uint32.
@@ -200,10 +235,16 @@ def pack_lists(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
             at += 1 + packed_words(count, gap_bits)
             pack(values, count, value_bits, words, at)
             at += packed_words(count, value_bits)
-        if has_flags(starts[each + 1] - starts[each], documents):
+        if is_dense(starts[each + 1] - starts[each], documents):
             for i in range(starts[each], starts[each + 1]):
                 words[at + signed(ordinals[i] >> np.uint32(5))] |= np.uint32(1) << (ordinals[i] & np.uint32(31))
             at += flag_words(documents)
+            for i in range(starts[each], starts[each + 1]):
+                _set_byte(words, at, ordinals[i], np.uint32(steps[i]))
+            at += row_words(documents)
+            for i in range(starts[each], starts[each + 1] if len(column) else 0):
+                _set_byte(words, at, ordinals[i], min(column[i], np.uint32(MOST_IN_ROW)))
+            at += row_words(documents)
     places[len(starts) - 1] = at
     return blocks
 

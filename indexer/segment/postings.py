@@ -7,7 +7,7 @@ are named, and of which `indexer.segment.packing` explains the packed words:
     posting.keys          sorted, each once                                                            uint64
     posting.counts        postings of each key                                                         uint32
     posting.starts        the word of `posting.words` where each list begins, and the end of the last  uint64, keys + 1
-    posting.words         the lists, bit-packed in blocks of 128, frequent ones with flags behind      uint32
+    posting.words         the lists, bit-packed in blocks of 128, dense ones with flags and rows       uint32
     posting.block_starts  the first full block of each key, and their number                           uint64, keys + 1
     posting.block_last    last ordinal of each full block                                              uint32
     posting.block_words   where it begins, in words from the beginning of its list                     uint32
@@ -26,7 +26,15 @@ import numpy.typing as npt
 from indexer.errors import GenerationUnusable
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
-from indexer.segment.packing import BLOCK, FLAGGED_SHARE, flag_words, pack_lists, unpack_lists
+from indexer.segment.packing import (
+    BLOCK,
+    DENSE_SHARE,
+    LEAST_DENSE,
+    flag_words,
+    pack_lists,
+    row_words,
+    unpack_lists,
+)
 from indexer.segment.pages import Pages
 from indexer.segment.section import Section
 
@@ -76,8 +84,11 @@ class PostingChunk(msgspec.Struct, frozen=True):
     postings: Table
 
 
-OnLists = Callable[[PostingChunk, Starts], None]
-"""Told each chunk as it is written, with where its lists begin in it, shape (lists + 1,)."""
+Steps = npt.NDArray[np.uint8]
+
+OnLists = Callable[[PostingChunk, Starts], Steps]
+"""Told each chunk as it is written, with where its lists begin in it, shape (lists + 1,); gives what stands for each of
+its postings in the rows of lists, at least 1, shape (n,)."""
 
 
 class PostingLists:
@@ -230,7 +241,7 @@ def write_postings(
     *,
     name: str = _NAME,
     columns: int,
-    flagged_documents: int = 0,
+    documents: int = 0,
     on_lists: OnLists | None = None,
 ) -> None:
     """Write the posting sections; the lists are streamed, what stands beside keys and blocks is held in memory.
@@ -240,17 +251,16 @@ def write_postings(
         chunks: ascending by key; a key is in one chunk only.
         name: of the lists.
         columns: width of a posting, the ordinal included: 1 or 2.
-        flagged_documents: how many the segment has, if frequent lists are to have flags; 0 for lists without.
-        on_lists: told each chunk, for what the engine keeps beside lists and blocks.
+        documents: how many the segment has, if it is to have dense lists, see `indexer.segment.packing`; 0 otherwise.
+        on_lists: told each chunk, for what the engine keeps beside lists and blocks; needed for dense lists.
     """
-    packed = _Packed(columns, flagged_documents)
+    packed = _Packed(columns, documents)
     with builder.section(f"{name}.words", np.uint32) as section:
         for chunk in chunks:
             keys, first, counts = np.unique(chunk.keys, return_index=True, return_counts=True)
             starts = np.append(first, len(chunk.keys)).astype(np.int64)
-            section.write(packed.pack(keys, counts, chunk.postings, starts))
-            if on_lists is not None:
-                on_lists(chunk, starts)
+            steps = np.empty(0, np.uint8) if on_lists is None else on_lists(chunk, starts)
+            section.write(packed.pack(keys, counts, chunk.postings, steps, starts))
     builder.add(f"{name}.keys", np.concatenate(packed.keys))
     builder.add(f"{name}.counts", np.concatenate(packed.counts))
     builder.add(f"{name}.starts", _ends(packed.list_words))
@@ -285,9 +295,9 @@ def merge_chunks(sources: Sequence[tuple[PostingLists, Table]]) -> Iterator[Post
 class _Packed:
     """What is known of the lists that were packed already, chunk by chunk."""
 
-    def __init__(self, columns: int, flagged_documents: int) -> None:
+    def __init__(self, columns: int, documents: int) -> None:
         self._columns = columns
-        self._flagged_documents = flagged_documents
+        self._documents = documents
         self.keys: list[Keys] = [np.empty(0, np.uint64)]
         self.counts: list[Table] = [np.empty(0, np.uint32)]
         self.list_words: list[Starts] = [np.zeros(1, np.int64)]
@@ -295,14 +305,14 @@ class _Packed:
         self.block_last: list[Table] = [np.empty(0, np.uint32)]
         self.block_words: list[Table] = [np.empty(0, np.uint32)]
 
-    def pack(self, keys: Keys, counts: Starts, postings: Table, starts: Starts) -> Table:
+    def pack(self, keys: Keys, counts: Starts, postings: Table, steps: Steps, starts: Starts) -> Table:
         blocks = counts // BLOCK
         words = np.zeros(self._words_at_most(counts), np.uint32)
         places = np.empty(len(keys) + 1, np.int64)
         block_last, block_words = np.empty((2, int(blocks.sum())), np.uint32)
         ordinals = np.ascontiguousarray(postings[:, 0])
         column = np.ascontiguousarray(postings[:, 1]) if self._columns > 1 else np.empty(0, np.uint32)
-        pack_lists(ordinals, column, starts, self._flagged_documents, words, places, block_last, block_words)
+        pack_lists(ordinals, column, steps, starts, self._documents, words, places, block_last, block_words)
         self.keys.append(keys)
         self.counts.append(counts.astype(np.uint32))
         self.list_words.append(np.diff(places))
@@ -313,14 +323,10 @@ class _Packed:
 
     def _words_at_most(self, counts: Starts) -> int:
         headers = int((counts // BLOCK + 1).sum())
-        flagged = (
-            int(np.count_nonzero(counts * FLAGGED_SHARE >= self._flagged_documents)) if self._flagged_documents else 0
-        )
-        return (
-            int(counts.sum()) * self._columns
-            + headers * (self._columns + 1)
-            + flagged * flag_words(self._flagged_documents)
-        )
+        documents = self._documents
+        dense = int(np.count_nonzero(counts >= max(LEAST_DENSE, documents / DENSE_SHARE))) if documents else 0
+        behind = dense * (flag_words(documents) + 2 * row_words(documents))
+        return int(counts.sum()) * self._columns + headers * (self._columns + 1) + behind
 
 
 def _ends(lengths: Sequence[Starts]) -> Keys:

@@ -1,6 +1,6 @@
 """A section of a segment's file, as its readers have it: mapped, and checked page by page before it is read."""
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,8 @@ import numpy.typing as npt
 from indexer.segment.pages import PAGE_BITS, Pages, first_unchecked
 
 N = TypeVar("N", bound=np.generic)
+
+_START_BYTES: Final = 8
 
 
 class Section(Generic[N]):
@@ -65,7 +67,10 @@ class Section(Generic[N]):
             starts: where each row begins, and the end of the last.
             row: which one.
         """
-        first, end = starts.number(row), starts.number(row + 1)
+        flags, place, offsets = starts.pages.flags, starts.at + row * _START_BYTES, starts._numbers  # noqa: SLF001 - of the same class
+        if not (flags[place >> PAGE_BITS] and flags[(place + _START_BYTES) >> PAGE_BITS]):
+            starts.touch(row, row + 2)
+        first, end = offsets[row], offsets[row + 1]
         flags, page, last = self.pages.flags, (self.at + first) >> PAGE_BITS, (self.at + end - 1) >> PAGE_BITS
         if last - page > 1 or not (flags[page] and flags[last]):
             self.touch(first, end)

@@ -23,7 +23,7 @@ DELETED: Final = 7
 
 
 def document(number: int) -> Document:
-    """One of the documents; all of them together fill blocks, lists with flags, and a rest."""
+    """One of the documents; all of them together fill blocks, dense lists, and a rest."""
     words = ["common", f"of{number % 3}", f"of{number % 50}", "straße", "分かち書き", "snake_case camelCase"]
     return Document(
         id=DocumentId(f"d{number:03}"),

@@ -8,19 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.segment import BLOCK, PostingChunk, PostingLists, SegmentFile, SegmentFileBuilder, write_postings
-from indexer.segment.packing import FLAGGED_SHARE, LEAST_FLAGGED
+from indexer.segment.packing import DENSE_SHARE, LEAST_DENSE
 
 Table = np.ndarray
 
 LARGEST = np.iinfo(np.uint32).max - 1
 
 
-def written(path: Path, lists: dict[int, Table], *, columns: int, flagged_documents: int = 0) -> PostingLists:
+def written(
+    path: Path,
+    lists: dict[int, Table],
+    *,
+    columns: int,
+    documents: int = 0,
+    steps: dict[int, np.ndarray] | None = None,
+) -> PostingLists:
     """The lists, written to a segment file in chunks of one key each, and opened."""
     path.unlink(missing_ok=True)
     chunks = [PostingChunk(np.full(len(table), key, np.uint64), table) for key, table in sorted(lists.items())]
     with SegmentFileBuilder(path) as builder:
-        write_postings(builder, chunks, columns=columns, flagged_documents=flagged_documents)
+        on_lists = (lambda chunk, _: steps[int(chunk.keys[0])]) if steps else None
+        write_postings(builder, chunks, columns=columns, documents=documents, on_lists=on_lists)
         stamp = builder.finish()
     return PostingLists(SegmentFile(path, stamp), columns=columns)
 
@@ -69,22 +77,34 @@ def test_lengths_of_what_is_live(tmp_path: Path) -> None:
     assert lists.lengths(live).tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize("documents", [1, 31, 32, 33, 1_000, 5_000])
-def test_frequent_lists_have_flags(tmp_path: Path, documents: int) -> None:
-    """Behind a list that is frequent enough stands a bit for each document, behind others nothing; lists stay whole."""
+@pytest.mark.parametrize("documents", [1, 31, 127, 128, 129, 1_000, 5_000, 5_003])
+def test_dense_lists_have_flags_and_rows(tmp_path: Path, documents: int) -> None:
+    """Behind such a list stand, for each document, a bit, its step and its count, behind others nothing."""
     chance = np.random.default_rng(documents)
-    counts = {LEAST_FLAGGED - 1, LEAST_FLAGGED, documents // FLAGGED_SHARE, documents // FLAGGED_SHARE + 1, documents}
+    counts = {LEAST_DENSE - 1, LEAST_DENSE, documents // DENSE_SHARE, documents // DENSE_SHARE + 1, documents}
     ordinals = {
         count: np.sort(chance.choice(documents, count, replace=False)) for count in counts if 0 < count <= documents
     }
-    tables = {count: table(each.tolist(), [1] * count) for count, each in ordinals.items()}
+    tables = {
+        count: table(each.tolist(), chance.choice([1, 254, 255, 256, 70_000], count).tolist())
+        for count, each in ordinals.items()
+    }
+    steps = {count: chance.integers(1, 256, count).astype(np.uint8) for count in tables}
     plain = written(tmp_path / "plain.segment", tables, columns=2)
-    lists = written(tmp_path / "flagged.segment", tables, columns=2, flagged_documents=documents)
+    lists = written(tmp_path / "dense.segment", tables, columns=2, documents=documents, steps=steps)
     for place, count in enumerate(sorted(tables)):
         assert np.array_equal(lists.find(count), tables[count])
         end, packed = int(lists.mapped.starts[place + 1]), int(np.diff(plain.mapped.starts)[place])
         words = lists.mapped.words[int(lists.mapped.starts[place]) + packed : end]
-        flags = np.unpackbits(words.view(np.uint8), bitorder="little")
-        frequent = count >= LEAST_FLAGGED and count * FLAGGED_SHARE >= documents
-        assert np.flatnonzero(flags).tolist() == (ordinals[count].tolist() if frequent else [])
-        assert len(words) == (-(-documents // 32) if frequent else 0)
+        if count < LEAST_DENSE or count * DENSE_SHARE < documents:
+            assert not len(words)
+            continue
+        flags, in_steps, in_counts = np.split(words, np.cumsum([-(-documents // 32), -(-documents // 4)]))
+        assert (
+            np.flatnonzero(np.unpackbits(flags.view(np.uint8), bitorder="little")).tolist() == ordinals[count].tolist()
+        )
+        assert len(in_steps) == len(in_counts) == -(-documents // 4)
+        for row, expect in ((in_steps, steps[count]), (in_counts, np.minimum(tables[count][:, 1], 255))):
+            expected = np.zeros(4 * len(row), np.uint8)
+            expected[ordinals[count]] = expect
+            assert np.array_equal(row.view(np.uint8), expected)

@@ -34,7 +34,7 @@ from indexer.registry import open_backend
 from indexer.resources import FileHandlePool, MemoryGuard, limit_open_files, memory_limit, watched
 from streams.errors import SettingsError
 from streams.logs import configure_logs
-from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, shared_directory
+from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, open_metrics, shared_directory
 from streams.settings import Settings, load_settings, variable
 from streams.tracing import Tracer
 
@@ -90,7 +90,7 @@ def worker_app() -> ASGIApp:
     """The application of one worker process, from the settings in its environment."""
     settings = load_settings()
     configure_logs(settings.log_level)
-    metrics = Metrics(shared_directory())
+    metrics = open_metrics()
     tracer = Tracer("api", settings.otlp_endpoint)
     return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
 

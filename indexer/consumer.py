@@ -114,6 +114,7 @@ class Indexer:
             except _TRANSIENT as exc:
                 delay = delay_after(self._failures, BACKOFF_SECONDS)
                 self._failures += 1
+                self._metrics.failed(self._options.index)
                 self._log.warning("beginning again", reason=str(exc), seconds=delay)
                 await wait_or_stop(stop, delay)
 

@@ -4,7 +4,7 @@ import asyncio
 
 from litestar import Response, get
 
-from api.exposition import expose
+from api.exposition import expose_system
 from api.operations import TEXT
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 
@@ -13,5 +13,5 @@ from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 async def metrics(services: ServicesDependency) -> Response[bytes]:
     """Everything that is measured, summed over the processes of this machine."""
     state = await services.probe.state()
-    text = await asyncio.to_thread(expose, services.metrics, state)
+    text = await asyncio.to_thread(expose_system, services.metrics, state)
     return Response(text, media_type=TEXT)

@@ -11,7 +11,7 @@ from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watch
 from indexer.run import run_indexer
 from streams.errors import SettingsError
 from streams.logs import configure_logs
-from streams.metrics import Metrics, shared_directory
+from streams.metrics import open_metrics
 from streams.settings import METHODS, Settings, load_settings
 from streams.tracing import Tracer
 
@@ -51,7 +51,7 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    metrics = Metrics(shared_directory())
+    metrics = open_metrics()
     memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
     limit_open_files(settings.open_files_limit)
     tracers = {name: Tracer(f"indexer-{name}", settings.otlp_endpoint) for name in names}

@@ -15,7 +15,7 @@ from api.server import make_gate, stopping_with_parent
 from api.services import Services
 from indexer.backend import Answer, Query
 from indexer.resources import MemoryGuard, memory_limit, watched
-from streams.metrics import Metrics, shared_directory
+from streams.metrics import Metrics, open_metrics
 from streams.settings import load_settings
 from tests.api.application import NOWHERE, TRACER, make_services
 from tests.api.fakes import FakeBackend
@@ -70,7 +70,7 @@ class PacedBackend(FakeBackend):
 
 def worker_app() -> ASGIApp:
     """The application of one worker."""
-    metrics = Metrics(shared_directory())
+    metrics = open_metrics()
     return create_app(partial(_open, metrics), metrics, make_gate(load_settings()), TRACER)
 
 

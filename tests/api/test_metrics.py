@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from indexer.errors import BackendUnavailable, InvalidQuery
-from streams.metrics import MULTIPROCESS_VARIABLE, Metric, Metrics, live_processes, process_identity
+from streams.metrics import MULTIPROCESS_VARIABLE, Metric, Metrics
+from streams.metrics.processes import live_processes, process_identity
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend, FakeOffsets, NativePanic
 
@@ -85,23 +87,75 @@ async def test_counts_of_all_processes_are_summed(directory: Path) -> None:
     assert [process.pid for process in live_processes(directory)] == [int(process_identity().partition("-")[0])]
 
 
-@pytest.mark.parametrize("torn", [b"", b"\xff", b"\x40\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\xff\xfe\xfd"])
-async def test_a_torn_file_is_left_out_and_counted(directory: Path, torn: bytes) -> None:
-    """What a killed process left half written costs its own counts only."""
+async def test_a_torn_file_takes_nothing_else_away(directory: Path) -> None:
+    """What a killed process left half written is counted, and `/metrics` answers."""
     mine = Metrics(directory)
     mine.indexed("bm25", "commit")
-    (directory / "counter_7-7.db").write_bytes(torn)
+    (directory / "counter_7-7.db").write_bytes(b"\x40\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00\xff\xfe\xfd")
     async with running(make_services({"bm25": FakeBackend()}, metrics=mine)) as client:
         response = await client.get("/metrics")
     samples = parse(response.text)
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert _value(samples, "embed_search_metrics_bad_files") == 1
+    assert _value(samples, "embed_search_metrics_bad_files_total") == 1
     assert _value(samples, "embed_search_index_operations_total", index="bm25", operation="commit") == 1
 
 
-async def test_every_metric_that_is_served_is_defined() -> None:
-    """The closed type of names is the whole list."""
-    async with running(make_services({"bm25": FakeBackend(("a", 1.0))})) as client:
+def _do_everything(metrics: Metrics) -> None:
+    """Count each thing that can happen once."""
+    metrics.search_failed("bm25", "timeout")
+    metrics.indexed("bm25", "upsert")
+    metrics.dead_lettered("*", "not-json")
+    metrics.failed("bm25")
+    metrics.paused("bm25")
+    metrics.refused("memory")
+    metrics.embedded(0.004)
+    metrics.cache_hit("query_embeddings")
+    metrics.cache_missed("query_embeddings")
+    metrics.connections("idle", 1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_what_is_served_is_what_is_documented(directory: Path, *, shared: bool) -> None:
+    """No metric without a definition, and no definition without a metric: names, kinds, helps, labels and buckets."""
+    metrics = Metrics(directory if shared else None)
+    _do_everything(metrics)
+    async with running(make_services({"bm25": FakeBackend(("a", 1.0))}, metrics=metrics)) as client:
         await client.get("/search?q=x")
-        families = {family.name for family in text_string_to_metric_families((await client.get("/metrics")).text)}
-    assert families <= {metric.value.name.removesuffix("_total") for metric in Metric}
+        families = list(text_string_to_metric_families((await client.get("/metrics")).text))
+    served = {
+        (family.name, family.type, family.documentation, frozenset(sample.labels.keys() - {"le"}))
+        for family in families
+        for sample in family.samples
+    }
+    assert served == {
+        (definition.name.removesuffix("_total"), definition.kind, definition.help, frozenset(definition.label_names))
+        for definition in (metric.value for metric in Metric)
+    }
+    assert len(families) == len(Metric), "no family twice"
+
+
+async def test_what_clients_send_makes_no_series(directory: Path) -> None:
+    """Paths, methods, sources, queries and keys of all kinds: as many series as before, give or take the statuses."""
+    backends = {name: FakeBackend(("a", 1.0)) for name in ("bm25", "native")}
+    services = make_services(backends, metrics=Metrics(directory))
+
+    async def be_odd(client: httpx.AsyncClient, number: int) -> None:
+        odd = f'"{number}\\n{{}}é'
+        await client.get("/search", params={"q": odd, "source": odd, "tags": odd, f"metadata.{number}": odd})
+        await client.get("/search", params={"q": "x", "methods": odd})
+        await client.get(f"/no/{odd}/where")
+        await client.get(f"/documents/{odd}")
+        await client.get(f"/livez/{number}")
+        await client.request(f"ODD{number}", "/search")
+        await client.post("/search", json={"query": odd, "filters": {"source": odd}}, headers={"x-odd": odd[:2]})
+        await client.post("/search", json={odd: odd})
+        await client.post(f"/admin/breakers/{number}/open")
+
+    async with running(services) as client:
+        await be_odd(client, 0)
+        few = set(parse((await client.get("/metrics")).text))
+        for number in range(1, 40):
+            await be_odd(client, number)
+        many = set(parse((await client.get("/metrics")).text))
+    assert many == few | {series for series in many if dict(series[1]).get("route") == "/metrics"}
+    assert len(many) < 300

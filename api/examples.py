@@ -11,10 +11,7 @@ from api.problems import Problem, ProblemKind
 from api.responses import (
     BackendReport,
     BreakersResponse,
-    Component,
-    ComponentDetails,
     DocumentResponse,
-    HealthResponse,
     IndexedAt,
     ProbeResponse,
     PublishResponse,
@@ -23,6 +20,7 @@ from api.responses import (
     SearchResult,
     SystemResponse,
 )
+from indexer.health import Component, ComponentDetails, HealthResponse
 from streams.document import Document, DocumentId
 
 TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -99,13 +97,29 @@ HEALTHY: Final = HealthResponse(
         "bm25": Component(
             "healthy",
             "answers",
-            ComponentDetails("g000001", 1400, 2_097_152, {"documents": {"0": 1400}}, {"0": 0}, 12.5, "closed"),
+            ComponentDetails(
+                "g000001", 1400, 2_097_152, {"documents": {"0": 1400}}, {"0": 0}, 12.5, 0.0, breaker="closed"
+            ),
         ),
         "kafka": Component(
             "healthy",
             "answers",
             ComponentDetails(cluster="MkU3OEVBNTcwNTJENDM2Qg", topic="documents", end={"0": 1400}),
         ),
+        "postgresql": Component("healthy", "answers", ComponentDetails(in_use=1, idle=3, limit=4)),
+        "model": Component("healthy", "answers", ComponentDetails(model="all-MiniLM-L6-v2", dimensions=384)),
+        "disk": Component(
+            "healthy",
+            "20480 MiB (40.0 %) are free",
+            ComponentDetails(path="/data", free_bytes=21_474_836_480, total_bytes=53_687_091_200),
+        ),
+        "memory": Component(
+            "healthy",
+            "256 of 4096 MiB are in use",
+            ComponentDetails(used_bytes=268_435_456, limit_bytes=4_294_967_296),
+        ),
+        "open_files": Component("healthy", "80 of 1024 are in use", ComponentDetails(used=80, limit=1024)),
+        "mappings": Component("healthy", "950 of 65530 are in use", ComponentDetails(used=950, limit=65_530)),
     },
 )
 

@@ -4,33 +4,42 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.breaker import BreakerReport
-from api.responses import Component, ComponentDetails, HealthResponse, HealthStatus
 from api.system import SystemState
 from indexer.backend import IndexStats
+from indexer.health import MEMORY, OPEN_FILES, Component, ComponentDetails, HealthResponse, HealthStatus
+from streams.settings import Settings
 from streams.topics import TopicOffsets
 
 KAFKA: Final = "kafka"
 
+_NEEDED_BY_ALL: Final = frozenset({MEMORY, OPEN_FILES})
+"""Parts without which this process refuses every search."""
 
-def judge(state: SystemState, topic: str, breakers: Mapping[str, BreakerReport]) -> HealthResponse:
-    """Healthy if everything answers, unhealthy if no index can answer searches, degraded in between.
+
+def judge(state: SystemState, settings: Settings, breakers: Mapping[str, BreakerReport]) -> HealthResponse:
+    """Healthy if everything is, unhealthy if no search can be answered, degraded in between.
 
     Args:
         state: of the system.
-        topic: of documents.
+        settings: the topic, and when an index counts as standing still.
         breakers: of this worker, by index.
     """
-    components = {name: _index(state, stats, breakers[name]) for name, stats in state.indexes.items()}
-    usable = any(
+    components = {
+        name: _index(name, stats, state, settings.lag_stall_seconds, breakers[name])
+        for name, stats in state.indexes.items()
+    }
+    components[KAFKA] = _kafka(state.offsets, settings.topic)
+    components |= state.parts
+    return HealthResponse(_overall(components, usable=_usable(state, breakers)), components)
+
+
+def _usable(state: SystemState, breakers: Mapping[str, BreakerReport]) -> bool:
+    answers = any(
         isinstance(stats, IndexStats) and breakers[name].state != "open" for name, stats in state.indexes.items()
     )
-    components[KAFKA] = _kafka(state.offsets, topic)
-    return HealthResponse(_overall(components, usable=usable), components)
-
-
-def answers_searches(state: SystemState) -> bool:
-    """Whether at least one index answers; not what breakers say, which close again by the searches that come."""
-    return any(isinstance(stats, IndexStats) for stats in state.indexes.values())
+    return answers and not any(
+        name in _NEEDED_BY_ALL and part.status == "unhealthy" for name, part in state.parts.items()
+    )
 
 
 def _overall(components: dict[str, Component], *, usable: bool) -> HealthStatus:
@@ -39,10 +48,13 @@ def _overall(components: dict[str, Component], *, usable: bool) -> HealthStatus:
     return "healthy" if all(part.status == "healthy" for part in components.values()) else "degraded"
 
 
-def _index(state: SystemState, stats: IndexStats | str, breaker: BreakerReport) -> Component:
+def _index(
+    name: str, stats: IndexStats | str, state: SystemState, stall_seconds: float, breaker: BreakerReport
+) -> Component:
     if isinstance(stats, str):
         return Component("unhealthy", stats)
     lag = state.lag_messages(stats)
+    stalled = state.stalled_seconds.get(name, 0.0)
     details = ComponentDetails(
         generation=stats.generation,
         documents=stats.documents,
@@ -50,10 +62,14 @@ def _index(state: SystemState, stats: IndexStats | str, breaker: BreakerReport) 
         watermark=stats.watermark.public(),
         lag=None if lag is None else {str(partition): messages for partition, messages in lag.items()},
         lag_seconds=state.lag_seconds(stats),
+        stalled_seconds=stalled or None,
         breaker=breaker.state,
     )
     if state.of_other_topic(stats):
         return Component("degraded", "was read from another Kafka cluster; rebuild the index", details)
+    if lag is not None and stalled >= stall_seconds:
+        left = sum(lag.values())
+        return Component("degraded", f"has not moved for {stalled:.0f} s, though {left} offsets are left", details)
     if breaker.state != "closed":
         return Component(
             "degraded", f"its circuit breaker is {breaker.state}: {breaker.reason or 'slow calls'}", details

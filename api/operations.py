@@ -12,12 +12,12 @@ from api.problems import ProblemKind
 from api.responses import (
     BreakersResponse,
     DocumentResponse,
-    HealthResponse,
     ProbeResponse,
     PublishResponse,
     SearchResponse,
     SystemResponse,
 )
+from indexer.health import HealthResponse
 from streams.document import Document
 
 JSON: Final = "application/json"

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from api.breaker import BreakerReport, BreakerState
+from api.breaker import BreakerReport
 from api.fusion import Contribution
 from indexer.backend import TotalRelation
 from streams.document import Document
@@ -13,7 +13,6 @@ Offsets = dict[str, dict[str, int]]
 """Next offset by partition, by topic."""
 
 BackendStatus = Literal["ok", "timeout", "error", "open", "skipped"]
-HealthStatus = Literal["healthy", "degraded", "unhealthy"]
 
 
 class BackendReport(msgspec.Struct, frozen=True):
@@ -135,49 +134,6 @@ class DocumentResponse(msgspec.Struct, frozen=True):
     document: Document
     indexes: dict[str, IndexedAt]
     trace_id: str
-
-
-class ComponentDetails(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known about a component; what is not, is left out.
-
-    Attributes:
-        generation: of an index, the live one.
-        documents: how many the index holds.
-        size_bytes: what the index takes on disk.
-        watermark: how far the index has read.
-        lag: offsets left to read by partition, an upper bound, while Kafka says where the topic ends.
-        lag_seconds: age of the last record indexed.
-        breaker: of an index's method, its state in the worker that answered.
-        cluster: of Kafka, its id.
-        topic: of documents.
-        end: of the topic, the offset that the next record will get, by partition.
-    """
-
-    generation: str | None = None
-    documents: int | None = None
-    size_bytes: int | None = None
-    watermark: Offsets | None = None
-    lag: dict[str, int] | None = None
-    lag_seconds: float | None = None
-    breaker: BreakerState | None = None
-    cluster: str | None = None
-    topic: str | None = None
-    end: dict[str, int] | None = None
-
-
-class Component(msgspec.Struct, frozen=True):
-    """One part that an answer depends on."""
-
-    status: HealthStatus
-    message: str
-    details: ComponentDetails = ComponentDetails()
-
-
-class HealthResponse(msgspec.Struct, frozen=True):
-    """Whether the system can answer searches, and how completely."""
-
-    status: HealthStatus
-    components: dict[str, Component]
 
 
 class ProbeResponse(msgspec.Struct, frozen=True):

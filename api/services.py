@@ -25,6 +25,8 @@ from api.search_log import SearchLog
 from api.specs import Specs, make_specs
 from api.system import SystemProbe
 from indexer.backend import SearchBackend
+from indexer.health import resource_looks
+from indexer.registry import dependency_looks
 from streams.errors import SettingsError
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
@@ -104,7 +106,8 @@ async def open_services(
     methods = make_methods(backends, settings, metrics, tracer)
     admission = make_admission(settings.max_searches, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic, tracer))
-    probe = SystemProbe(methods.probed, offsets)
+    looks = dependency_looks(backends) | resource_looks(settings, resources.memory, resources.files)
+    probe = SystemProbe(methods.probed, offsets, looks)
     try:
         yield Services(
             settings=settings,

@@ -1,26 +1,22 @@
-"""The state of the whole system at one moment: every index's own answer, and the topic's end in Kafka.
+"""The state of the whole system at one moment: every index's own answer, the topic's end in Kafka, and the rest.
 
-Health, readiness and metrics all read it; it is kept for a second, so that nobody's polling becomes load.
+Health, readiness and metrics all read it; each part is kept for a second, so that nobody's polling becomes load.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from types import MappingProxyType
+from typing import Protocol
 
 import msgspec
-import structlog
 
+from api.lag import LagWatch
 from indexer.backend import IndexStats, SearchBackend
-from indexer.deadline import Clock, Deadline
-from indexer.errors import IndexFault
-from streams.errors import StreamUnavailable
+from indexer.deadline import Clock
+from indexer.health import Check, Component, Look
+from indexer.health.resources import components_of
 from streams.topics import TopicOffsets
-
-KEPT_SECONDS: Final = 1.0
-PROBE_SECONDS: Final = 1.5
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 class OffsetSource(Protocol):
@@ -46,11 +42,15 @@ class SystemState(msgspec.Struct, frozen=True):
         indexes: stats, or the reason why there are none, by index.
         offsets: of the topic, or the reason why they are not known.
         now_ms: wall clock of the moment, milliseconds since the epoch.
+        parts: what else the system needs, by component.
+        stalled_seconds: for how long an index has not moved though offsets are left to read, by index.
     """
 
     indexes: dict[str, IndexStats | str]
     offsets: TopicOffsets | str
     now_ms: float
+    parts: dict[str, Component] = {}
+    stalled_seconds: dict[str, float] = {}
 
     def lag_messages(self, stats: IndexStats) -> dict[int, int] | None:
         """Offsets between an index and the end of the topic, by partition; None while that is not known.
@@ -79,11 +79,12 @@ class SystemState(msgspec.Struct, frozen=True):
 
 
 class SystemProbe:
-    """Looks at the system, at most once a second, all at once and within bounds.
+    """Looks at the system, at each part at most once a second, at all of them at once, and within bounds.
 
     Args:
         backends: by index; each raises nothing but `IndexFault`.
         offsets: of the topic.
+        looks: at everything else, by the name of the component.
         clock: a monotonic clock.
         wall_clock: seconds since the epoch.
     """
@@ -92,60 +93,50 @@ class SystemProbe:
         self,
         backends: Mapping[str, SearchBackend],
         offsets: OffsetSource,
+        looks: Mapping[str, Look[Component]] = MappingProxyType({}),
         *,
         clock: Clock = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self._backends = backends
-        self._offsets = offsets
-        self._clock = clock
+        self._indexes = {name: Check(backend.stats, clock=clock) for name, backend in backends.items()}
+        # Connecting to a Kafka that is away takes longer than anybody here waits: the look goes on by itself.
+        self._offsets = Check(lambda _: offsets.read(), clock=clock)
+        self._parts = {name: Check(look, clock=clock) for name, look in looks.items()}
+        self._lag = LagWatch(clock)
         self._wall_clock = wall_clock
-        self._lock = asyncio.Lock()
-        self._kept: tuple[float, SystemState] | None = None
-        self._reading: asyncio.Task[TopicOffsets] | None = None
 
     async def state(self) -> SystemState:
-        """The state, at most a second old."""
-        async with self._lock:
-            if self._kept is None or self._clock() - self._kept[0] > KEPT_SECONDS:
-                state = await self._look()
-                self._kept = (self._clock(), state)
-            return self._kept[1]
+        """The state; nothing in it was seen more than a second ago."""
+        async with asyncio.TaskGroup() as group:
+            indexes = {name: group.create_task(check.result()) for name, check in self._indexes.items()}
+            parts = {name: group.create_task(check.result()) for name, check in self._parts.items()}
+            offsets = group.create_task(self._offsets.result())
+        state = SystemState(
+            indexes={name: task.result() for name, task in indexes.items()},
+            offsets=offsets.result(),
+            now_ms=self._wall_clock() * 1000,
+            parts=components_of({name: task.result() for name, task in parts.items()}),
+        )
+        known = {name: stats for name, stats in state.indexes.items() if isinstance(stats, IndexStats)}
+        stalled = {
+            name: self._lag.stalled_seconds(name, stats, state.lag_messages(stats)) for name, stats in known.items()
+        }
+        return msgspec.structs.replace(state, stalled_seconds=stalled)
+
+    async def answers_searches(self) -> bool:
+        """Whether at least one index answers: known as soon as one does, however long the others take.
+
+        What breakers say does not count: they close again by the searches that come.
+        """
+        for answer in asyncio.as_completed([check.result() for check in self._indexes.values()]):
+            if isinstance(await answer, IndexStats):
+                return True
+        return False
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait({self._reading})
-
-    async def _look(self) -> SystemState:
-        deadline = Deadline.after(PROBE_SECONDS, self._clock)
-        async with asyncio.TaskGroup() as group:
-            stats = {name: group.create_task(_stats(backend, deadline)) for name, backend in self._backends.items()}
-            offsets = group.create_task(self._read_offsets(deadline))
-        return SystemState(
-            indexes={name: task.result() for name, task in stats.items()},
-            offsets=offsets.result(),
-            now_ms=self._wall_clock() * 1000,
-        )
-
-    async def _read_offsets(self, deadline: Deadline) -> TopicOffsets | str:
-        # Connecting to a Kafka that is away takes longer than anybody here waits, so a late read goes on by itself
-        # and the next look finds it.
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._offsets.read())
-        done, _ = await asyncio.wait({self._reading}, timeout=deadline.remaining())
-        if not done:
-            return "Kafka does not answer in time"
-        reading, self._reading = self._reading, None
-        try:
-            return reading.result()
-        except StreamUnavailable as exc:
-            return str(exc)
-
-
-async def _stats(backend: SearchBackend, deadline: Deadline) -> IndexStats | str:
-    try:
-        return await backend.stats(deadline)
-    except IndexFault as exc:
-        return str(exc)
+        for check in self._indexes.values():
+            await check.close()
+        for part in self._parts.values():
+            await part.close()
+        await self._offsets.close()

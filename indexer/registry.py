@@ -15,6 +15,7 @@ from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.damage import FindDamage
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
+from indexer.health import Component, Look
 from indexer.resources import Cache, MemoryGuard
 from indexer.semantic import SemanticBackend, SemanticWriter
 from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
@@ -74,6 +75,15 @@ _INDEXING_NICENESS: Final = 10
 def indexes_directory(settings: Settings) -> Path:
     """Where local indexes lie."""
     return settings.data_dir / "indexes"
+
+
+def dependency_looks(backends: Mapping[str, SearchBackend]) -> dict[str, Look[Component]]:
+    """What the backends need besides their own files, by the name of the component in health."""
+    looks: dict[str, Look[Component]] = {}
+    for backend in backends.values():
+        if isinstance(backend, SemanticBackend):
+            looks |= {"postgresql": backend.look_at_database, "model": backend.look_at_model}
+    return looks
 
 
 @asynccontextmanager

@@ -184,6 +184,27 @@ class Settings(BaseSettings):
         ge=128,
         description="File handles that a process may have open; unset, what the system allows (`RLIMIT_NOFILE`).",
     )
+    disk_free_bytes: int = Field(
+        default=1 << 30,
+        ge=0,
+        description="Health is degraded while the file system of the data directory has fewer bytes free.",
+    )
+    disk_free_percent: float = Field(
+        default=5.0, ge=0, le=100, description="The same in percent of the file system; both hold."
+    )
+    lag_stall_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="Health is degraded when an index has not moved for so long while offsets are left to read. Longer"
+        " than a batch takes, and a batch of long documents takes an embedder a while.",
+    )
+    indexer_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_535,
+        description="Port on which an indexer answers `/livez`, `/readyz`, `/health` and `/metrics`, without a key, at"
+        " the API's address; `up` gives it to the first index, and the following ports to the others. Unset, none.",
+    )
     log_queries: bool = Field(
         default=True,
         description="Whether the log has the queries of searches as they came; `false` for a hash and a length.",

@@ -2,9 +2,10 @@
 
 from litestar import Response, get
 
-from api.health import answers_searches, judge
-from api.responses import HealthResponse, ProbeResponse, SystemResponse
+from api.health import judge
+from api.responses import ProbeResponse, SystemResponse
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
+from indexer.health import HealthResponse
 
 _UNAVAILABLE = 503
 
@@ -13,7 +14,7 @@ _UNAVAILABLE = 503
 async def health(services: ServicesDependency) -> Response[HealthResponse]:
     """Whether the system can answer searches, part by part."""
     breakers = {method: breaker.report() for method, breaker in services.breakers.items()}
-    verdict = judge(await services.probe.state(), services.settings.topic, breakers)
+    verdict = judge(await services.probe.state(), services.settings, breakers)
     return Response(verdict, status_code=_UNAVAILABLE if verdict.status == "unhealthy" else 200)
 
 
@@ -32,7 +33,7 @@ async def startupz() -> ProbeResponse:
 @get("/readyz", opt=ANSWERED_ALWAYS)
 async def readyz(services: ServicesDependency) -> Response[ProbeResponse]:
     """At least one index answers searches."""
-    if answers_searches(await services.probe.state()):
+    if await services.probe.answers_searches():
         return Response(ProbeResponse("ok"))
     return Response(ProbeResponse("not ready"), status_code=_UNAVAILABLE)
 

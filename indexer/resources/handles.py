@@ -20,11 +20,20 @@ _HANDLES: Final = Path("/proc/self/fd")
 
 
 class FileHandlePool:
-    """The file handles of this process."""
+    """The file handles of this process.
+
+    Attributes:
+        limit: how many there may be.
+        for_new_work: how many may be in use for new work to begin; the rest is the reserve.
+    """
 
     def __init__(self) -> None:
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._first_reserved = self.limit - min(RESERVE, self.limit // 4)
+        self.for_new_work = self.limit - min(RESERVE, self.limit // 4)
+
+    def used(self) -> int:
+        """How many are in use."""
+        return _open_handles(self.limit)
 
     def admit(self) -> None:
         """Let work begin.
@@ -32,14 +41,12 @@ class FileHandlePool:
         Raises:
             TooManyOpenFiles: only the reserve is left.
         """
-        if _open_handles(self.limit) >= self._first_reserved:
-            raise TooManyOpenFiles(
-                f"all {self._first_reserved} of the {self.limit} file handles for new work are in use"
-            )
+        if self.used() >= self.for_new_work:
+            raise TooManyOpenFiles(f"all {self.for_new_work} of the {self.limit} file handles for new work are in use")
 
     def admits_connection(self, descriptor: int) -> bool:
         """Whether a connection that got this descriptor may stay, if only to be told that nothing can be done now."""
-        return descriptor < (self._first_reserved + self.limit) // 2
+        return descriptor < (self.for_new_work + self.limit) // 2
 
 
 def limit_open_files(setting: int | None) -> None:

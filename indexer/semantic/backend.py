@@ -8,35 +8,42 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import asyncpg
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from pgvector.asyncpg import register_vector
 
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
-from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault, QueryEmbeddings, QueryMetrics
-from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, InvalidQuery
+from indexer.embedding import (
+    EmbedderOptions,
+    EmbedderProcess,
+    EmbeddingFault,
+    ModelDescription,
+    QueryEmbeddings,
+    QueryMetrics,
+)
+from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, IndexFault, InvalidQuery
 from indexer.filtering import EVERYTHING, Filter
+from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
-from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark, vector_schema
+from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics
+from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark
 from indexer.semantic.statement_spans import statement_spans
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.tracing import Tracer
 
 CONNECTIONS: Final = 4
-ACQUIRE_TIMEOUT_SECONDS: Final = 1.0
-COMMAND_TIMEOUT_SECONDS: Final = 10.0
-
-_CLOSE_TIMEOUT_SECONDS: Final = 5.0
-_NOT_BUILT: Final = "index semantic was not built yet"
 
 _decoder = msgspec.json.Decoder(StoredDocument)
+
+
+class SemanticMetrics(QueryMetrics, PoolMetrics, Protocol):
+    """What is measured; `streams.metrics.Metrics` does it."""
 
 
 class SemanticBackend:
@@ -45,7 +52,7 @@ class SemanticBackend:
     Args:
         database_url: of PostgreSQL.
         embedder: the model and how to run it; must be the model that the index was built with.
-        metrics: of the queries that are embedded.
+        metrics: of the queries that are embedded, and of the connections.
         tracer: of this process, for the statements of searches.
         connections: at most that many at a time.
     """
@@ -54,19 +61,15 @@ class SemanticBackend:
         self,
         database_url: str,
         embedder: EmbedderOptions,
-        metrics: QueryMetrics,
+        metrics: SemanticMetrics,
         *,
         tracer: Tracer | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
-        self._database_url = database_url
         self._tracer = tracer
         self._metrics = metrics
         self._options = embedder
-        self._connections = connections
-        self._slots = asyncio.Semaphore(connections)
-        self._opening = asyncio.Lock()
-        self._pool: Any = None
+        self._pool = ConnectionPool(database_url, metrics, limit=connections)
         self._starting: asyncio.Task[EmbedderProcess] | None = None
         self._queries: QueryEmbeddings | None = None
 
@@ -112,7 +115,7 @@ class SemanticBackend:
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; asks the embedder too, without which there is no search."""
-        await self._vector("ping", deadline)
+        await self._ping_model(deadline)
         async with self._transaction(deadline, shown=False) as (connection, generation):
             documents = await connection.fetchval(f"SELECT count(*) FROM {generation.documents}")  # noqa: S608 - a validated name
             size = await connection.fetchval(
@@ -122,6 +125,26 @@ class SemanticBackend:
             )
             watermark = await read_watermark(connection, generation)
         return IndexStats(generation.name, documents, size, watermark)
+
+    async def look_at_database(self, deadline: Deadline) -> Component:
+        """Whether PostgreSQL answers a query over a connection of the pool."""
+        status: HealthStatus = "healthy"
+        message = "answers"
+        try:
+            with _faults(deadline):
+                async with asyncio.timeout(deadline.remaining()), self._pool.connection() as connection:
+                    await connection.execute("SELECT 1")
+        except NotBuilt as exc:
+            message = f"answers; {exc}"
+        except IndexFault as exc:
+            status, message = "unhealthy", str(exc)
+        use = self._pool.use()
+        return Component(status, message, ComponentDetails(in_use=use.in_use, idle=use.idle, limit=self._pool.limit))
+
+    async def look_at_model(self, deadline: Deadline) -> Component:
+        """Whether the embedder's process answers."""
+        described = await self._ping_model(deadline)
+        return Component("healthy", "answers", ComponentDetails(model=described.name, dimensions=described.dimensions))
 
     def clear_caches(self) -> None:
         """Forget the vectors of queries."""
@@ -135,31 +158,34 @@ class SemanticBackend:
             await asyncio.wait([self._starting])
             if not self._starting.cancelled() and self._starting.exception() is None:
                 await self._starting.result().close()
-        if self._pool is not None:
-            try:
-                async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
-                    await self._pool.close()
-            except TimeoutError:
-                self._pool.terminate()
+        await self._pool.close()
 
     async def _vector(self, text: str, deadline: Deadline) -> tuple[npt.NDArray[np.float32], bool]:
         try:
-            queries = self._queries or await self._started(deadline)
-            return await queries.vector(text, deadline)
+            if self._queries is None:
+                self._queries = QueryEmbeddings(await self._started(deadline), self._metrics)
+            return await self._queries.vector(text, deadline)
         except EmbeddingFault as exc:
             raise BackendUnavailable(str(exc)) from exc
 
-    async def _started(self, deadline: Deadline) -> QueryEmbeddings:
+    async def _ping_model(self, deadline: Deadline) -> ModelDescription:
+        """Have the embedder's process do something, as a query would that is not in the cache."""
+        try:
+            embedder = await self._started(deadline)
+            await embedder.count_tokens(["ping"], deadline)
+        except EmbeddingFault as exc:
+            raise BackendUnavailable(str(exc)) from exc
+        return embedder.description
+
+    async def _started(self, deadline: Deadline) -> EmbedderProcess:
         """Start the embedder, unless another call does; it goes on starting when this call's time is up."""
         if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
             self._starting = asyncio.create_task(EmbedderProcess.start(self._options))
         try:
             async with asyncio.timeout(deadline.remaining()):
-                embedder = await asyncio.shield(self._starting)
+                return await asyncio.shield(self._starting)
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder is still starting") from exc
-        self._queries = self._queries or QueryEmbeddings(embedder, self._metrics)
-        return self._queries
 
     def _check_model(self, generation: SemanticGeneration) -> None:
         if self._starting is None or generation.settings.model_sha256 == self._starting.result().description.sha256:
@@ -181,8 +207,7 @@ class SemanticBackend:
         with _faults(deadline):
             async with (
                 asyncio.timeout(deadline.remaining()),
-                self._slots,
-                (await self._opened()).acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
+                self._pool.connection() as connection,
                 statement_spans(connection, self._tracer if shown else None),
                 connection.transaction(isolation="repeatable_read", readonly=True),
             ):
@@ -192,29 +217,8 @@ class SemanticBackend:
                 await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
                 generation = await live_generation(connection)
                 if generation is None:
-                    raise BackendUnavailable(_NOT_BUILT)
+                    raise NotBuilt
                 yield connection, generation
-
-    async def _opened(self) -> Any:  # noqa: ANN401 - asyncpg ships no types
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._database_url,
-                    min_size=0,
-                    max_size=self._connections,
-                    init=_prepare_connection,
-                    timeout=ACQUIRE_TIMEOUT_SECONDS,
-                    command_timeout=COMMAND_TIMEOUT_SECONDS,
-                    server_settings={"application_name": "embed-search api"},
-                )
-        return self._pool
-
-
-async def _prepare_connection(connection: Any) -> None:  # noqa: ANN401 - asyncpg ships no types
-    schema = await vector_schema(connection)
-    if schema is None:
-        raise BackendUnavailable(_NOT_BUILT)
-    await register_vector(connection, schema=schema)
 
 
 @contextlib.contextmanager
@@ -226,7 +230,7 @@ def _faults(deadline: Deadline) -> Iterator[None]:
             raise BackendUnavailable("PostgreSQL gives no connection in time") from exc
         raise DeadlineExceeded("PostgreSQL took too long") from exc
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
-        raise BackendUnavailable(_NOT_BUILT) from exc
+        raise NotBuilt from exc
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
         raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
     except GenerationUnusable as exc:

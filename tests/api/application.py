@@ -26,7 +26,10 @@ from api.specs import make_specs
 from api.system import OffsetSource, SystemProbe
 from indexer.analysis import get_analyzer
 from indexer.backend import SearchBackend
+from indexer.deadline import Clock
+from indexer.health import resource_looks
 from indexer.native import compile_pattern
+from indexer.registry import dependency_looks
 from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
@@ -58,15 +61,29 @@ def make_services(
     metrics: Metrics | None = None,
     offsets: OffsetSource | None = None,
     memory: MemoryGuard | None = None,
+    clock: Clock = time.monotonic,
     bootstrap_servers: str = NOWHERE,
     **settings: Any,
 ) -> Services:
-    """Services over these backends."""
-    chosen = Settings(indexes=tuple(backends), **settings)
+    """Services over these backends.
+
+    Args:
+        backends: by method.
+        metrics: of the process.
+        offsets: of the topic.
+        memory: of the process.
+        clock: of what looks at the system.
+        bootstrap_servers: of Kafka.
+        settings: other than the defaults.
+    """
+    # The disk of whoever runs the tests is not what they are about.
+    chosen = Settings(indexes=tuple(backends), **{"disk_free_bytes": 0, "disk_free_percent": 0, **settings})
     measured_by = metrics or Metrics()
     methods = make_methods(backends, chosen, measured_by, TRACER)
     admission = make_admission(chosen.max_searches, measured_by)
     producer = RecordProducer(bootstrap_servers, client_id="test")
+    resources = Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by)
+    looks = dependency_looks(backends) | resource_looks(chosen, resources.memory, resources.files)
     return Services(
         settings=chosen,
         bootstrap_servers=bootstrap_servers,
@@ -78,8 +95,8 @@ def make_services(
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
         admission=admission,
-        probe=SystemProbe(methods.probed, offsets or FakeOffsets()),
-        resources=Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by),
+        probe=SystemProbe(methods.probed, offsets or FakeOffsets(), looks, clock=clock),
+        resources=resources,
         metrics=measured_by,
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
     )

@@ -30,6 +30,7 @@ class FakeBackend:
         fault: raised by the operations named in `faulty`.
         hang: operations that never end.
         read: offset that the index has read up to, in partition 0.
+        cluster: that it was read from.
         begun: how often each operation was begun.
         searches: limits of the searches so far.
         filters: of what was asked so far; they change nothing here.
@@ -37,7 +38,7 @@ class FakeBackend:
         cancelled: how many hanging operations were cancelled.
     """
 
-    def __init__(self, *hits: tuple[str, float], read: int = 100) -> None:
+    def __init__(self, *hits: tuple[str, float], read: int = 100, cluster: str = CLUSTER) -> None:
         self.ranking = [Hit(DocumentId(name), score) for name, score in hits]
         self._refuse_disorder()
         self.documents = {hit.id: stored(hit.id) for hit in self.ranking}
@@ -46,6 +47,7 @@ class FakeBackend:
         self.hang: frozenset[str] = frozenset()
         self.detail = ""
         self.read = read
+        self.cluster = cluster
         self.begun: Counter[str] = Counter()
         self._beginning = asyncio.Condition()
         self.searches: list[int] = []
@@ -115,7 +117,7 @@ class FakeBackend:
             raise self.fault
 
     def _watermark(self) -> Watermark:
-        return Watermark("documents", CLUSTER, {0: self.read}, timestamp_ms=1_000)
+        return Watermark("documents", self.cluster, {0: self.read}, timestamp_ms=1_000)
 
     def _refuse_disorder(self) -> None:
         keys = [(-hit.score, hit.id) for hit in self.ranking]

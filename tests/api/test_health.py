@@ -1,9 +1,11 @@
 """Health, probes and the system's description."""
 
 import asyncio
+import time
 
-from api.system import KEPT_SECONDS, SystemProbe
+from api.system import SystemProbe
 from indexer.errors import BackendUnavailable
+from indexer.health.check import KEPT_SECONDS, PROBE_SECONDS
 from streams.topics import TopicOffsets
 from tests.api.application import make_services, running
 from tests.api.fakes import CLUSTER, FakeBackend, FakeOffsets
@@ -36,6 +38,7 @@ async def test_healthy_when_everything_answers() -> None:
         "lag_seconds": 0,
         "breaker": "closed",
     }
+    assert list(health["components"]) == ["bm25", "kafka", "disk", "memory", "open_files", "mappings"]
     assert health["components"]["kafka"]["details"] == {"cluster": CLUSTER, "topic": "documents", "end": {"0": 130}}
 
 
@@ -109,3 +112,84 @@ async def test_the_system_tells_where_to_publish() -> None:
         system = (await client.get("/system")).json()
     assert (system["bootstrap_servers"], system["topic"]) == ("kafka.example:9092", "documents")
     assert system["indexes"] == ["bm25"]
+
+
+async def test_an_index_that_stands_still_before_unread_offsets_is_told() -> None:
+    """Degraded after the time that the settings allow, not before; and healthy again once it moves."""
+    backend, offsets, clock = FakeBackend(read=100), FakeOffsets(end=130), Clock()
+    services = make_services({"bm25": backend}, offsets=offsets, lag_stall_seconds=60, clock=clock)
+    async with running(services) as client:
+        seen = []
+        for seconds, read in ((0, 100), (59, 100), (2, 100), (2, 101)):
+            clock.now += seconds
+            backend.read = read
+            seen.append((await client.get("/health")).json())
+    assert [health["status"] for health in seen] == ["healthy", "healthy", "degraded", "healthy"]
+    stalled = seen[2]["components"]["bm25"]
+    assert stalled["message"] == "has not moved for 61 s, though 30 offsets are left"
+    assert stalled["details"]["stalled_seconds"] == 61
+    assert "stalled_seconds" not in seen[3]["components"]["bm25"]["details"]
+
+
+async def test_readiness_waits_for_nobody_who_hangs() -> None:
+    """One index that answers is enough, and known before the deadline of the others: probes have little patience."""
+    backends = {name: FakeBackend() for name in ("bm25", "tantivy", "native", "semantic")}
+    for name in ("bm25", "tantivy", "semantic"):
+        backends[name].hang = frozenset({"stats"})
+    async with running(make_services(backends)) as client:
+        await client.get("/livez")
+        began = time.monotonic()
+        ready = await client.get("/readyz")
+        waited = time.monotonic() - began
+    assert ready.status_code == 200
+    assert waited < PROBE_SECONDS / 2
+
+
+async def test_liveness_looks_at_nothing() -> None:
+    """Restarting this process would mend none of what it needs."""
+    backend, offsets = FakeBackend(), FakeOffsets(end=None)
+    backend.fail(BackendUnavailable("away"))
+    async with running(make_services({"bm25": backend}, offsets=offsets)) as client:
+        for path in ("/livez", "/startupz"):
+            assert (await client.get(path)).status_code == 200
+        assert (sum(backend.begun.values()), offsets.reads) == (0, 0)
+        assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_every_part_has_its_own_deadline() -> None:
+    """One that hangs is told by name; the others answer beside it, and the page comes in time, then at once."""
+    backends = {"bm25": FakeBackend(), "native": FakeBackend()}
+    backends["native"].hang = frozenset({"stats"})
+
+    class Hanging(FakeOffsets):
+        async def read(self) -> TopicOffsets:
+            self.reads += 1
+            never: asyncio.Future[TopicOffsets] = asyncio.get_running_loop().create_future()
+            return await never
+
+    offsets = Hanging()
+    async with running(make_services(backends, offsets=offsets)) as client:
+        began = time.monotonic()
+        health = (await client.get("/health")).json()
+        first = time.monotonic() - began
+        began = time.monotonic()
+        again = (await client.get("/health")).json()
+        second = time.monotonic() - began
+    parts = health["components"]
+    assert (health["status"], parts["bm25"]["status"], parts["disk"]["status"]) == ("degraded", "healthy", "healthy")
+    assert (parts["native"]["status"], parts["native"]["message"]) == ("unhealthy", "the deadline passed")
+    assert (parts["kafka"]["status"], parts["kafka"]["message"][:20]) == ("unhealthy", "has not answered for")
+    assert again["components"]["kafka"]["status"] == "unhealthy"
+    assert PROBE_SECONDS <= first < PROBE_SECONDS + 1
+    assert second < PROBE_SECONDS / 2
+    assert offsets.reads == 1
+
+
+async def test_a_disk_below_its_threshold_degrades() -> None:
+    """Searches are answered all the same."""
+    services = make_services({"bm25": FakeBackend(("a", 1.0))}, disk_free_bytes=1 << 60)
+    async with running(services) as client:
+        health = await client.get("/health")
+        search = await client.get("/search?q=x")
+    assert (health.status_code, health.json()["status"], search.status_code) == (200, "degraded", 200)
+    assert health.json()["components"]["disk"]["status"] == "degraded"

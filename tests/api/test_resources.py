@@ -49,8 +49,12 @@ async def test_what_is_short_is_a_problem_of_its_own() -> None:
             assert refused.headers["content-type"] == "application/problem+json"
             assert refused.json()["type"] == "urn:embed-search:problem:out-of-memory"
         assert (await client.post("/documents", json={"id": "a", "body": "b"})).status_code == 503
-        for path in ("/livez", "/readyz", "/startupz", "/health", "/system", "/openapi.json", "/docs"):
+        for path in ("/livez", "/readyz", "/startupz", "/system", "/openapi.json", "/docs"):
             assert (await client.get(path)).status_code == 200
+        health = await client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+        assert health.json()["components"]["memory"]["message"] == "0 of 0 MiB are in use: work is refused"
+        assert health.json()["components"]["bm25"]["status"] == "healthy"
         samples = parse((await client.get("/metrics")).text)
     assert samples["embed_search_refusals_total", (("shortage", "memory"),)] == 3
 
@@ -117,4 +121,8 @@ def test_a_search_is_refused_while_only_reserved_handles_are_left(narrow: Server
         refused = narrow.client.get("/search?q=x")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         assert refused.json()["type"] == "urn:embed-search:problem:too-many-open-files"
+        health = narrow.client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+        assert health.json()["components"]["open_files"]["status"] == "unhealthy"
     wait_until(lambda: _searches(narrow))
+    wait_until(lambda: narrow.client.get("/health").is_success)

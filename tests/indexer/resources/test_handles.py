@@ -93,7 +93,7 @@ def test_admission_leaks_nothing() -> None:
     before = psutil.Process().num_fds()
     for _ in range(100):
         pool.admit()
-    pool.limit, pool._first_reserved = 1, 0
+    pool.limit, pool.for_new_work = 1, 0
     for _ in range(100):
         with pytest.raises(TooManyOpenFiles):
             pool.admit()

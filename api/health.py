@@ -28,7 +28,7 @@ def judge(state: SystemState, settings: Settings, breakers: Mapping[str, Breaker
         name: _index(name, stats, state, settings.lag_stall_seconds, breakers[name])
         for name, stats in state.indexes.items()
     }
-    components[KAFKA] = _kafka(state.offsets, settings.topic)
+    components[KAFKA] = kafka_component(state.offsets, settings.topic)
     components |= state.parts
     return HealthResponse(_overall(components, usable=_usable(state, breakers)), components)
 
@@ -77,7 +77,8 @@ def _index(
     return Component("healthy", "answers", details)
 
 
-def _kafka(offsets: TopicOffsets | str, topic: str) -> Component:
+def kafka_component(offsets: TopicOffsets | str, topic: str) -> Component:
+    """Kafka's health, by what it said of the topic, or the reason why it said nothing."""
     if isinstance(offsets, str):
         return Component("unhealthy", offsets)
     end = {str(partition): offset for partition, offset in offsets.end.items()}

@@ -22,6 +22,7 @@ from api.app import create_app
 from api.authorised import Gate
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing, read_keys
+from api.listening import BACKLOG, listening_socket
 from api.protocol import TimedProtocol
 from api.rates import RateLimiter, limits_of
 from api.resources import Resources
@@ -32,13 +33,11 @@ from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
 from indexer.registry import open_backend
 from indexer.resources import FileHandlePool, MemoryGuard, limit_open_files, memory_limit, watched
-from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, open_metrics, shared_directory
 from streams.settings import Settings, load_settings, variable
 from streams.tracing import Tracer
 
-BACKLOG: Final = 2_048
 KEEP_ALIVE_SECONDS: Final = 5
 GRACE_SECONDS: Final = 8
 """For requests that run when the server is told to stop."""
@@ -79,7 +78,10 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         access_log=False,
         log_config=None,
     )
-    with _listening_socket(settings) as listener, _metrics_directory(settings):
+    with (
+        listening_socket(settings.host, settings.port, setting="port") as listener,
+        _metrics_directory(settings),
+    ):
         if settings.workers > 1:
             Multiprocess(config, sockets=[listener]).run()
         else:
@@ -158,16 +160,6 @@ def _run_here(config: uvicorn.Config, listener: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listening_socket(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-    except OSError as exc:
-        raise SettingsError(
-            f"{variable('host')}, {variable('port')}: cannot listen on {settings.host}:{settings.port}: {exc.strerror}"
-        ) from exc
 
 
 @contextlib.contextmanager

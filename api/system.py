@@ -7,32 +7,15 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
 
 import msgspec
 
-from api.lag import LagWatch
+from api.lag import LagWatch, lag_messages
 from indexer.backend import IndexStats, SearchBackend
 from indexer.deadline import Clock
 from indexer.health import Check, Component, Look
 from indexer.health.resources import components_of
-from streams.topics import TopicOffsets
-
-
-class OffsetSource(Protocol):
-    """Knows the readable range of the topic."""
-
-    async def read(self) -> TopicOffsets:
-        """The range now.
-
-        Raises:
-            StreamUnavailable: Kafka does not answer.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        ...
+from streams.topics import OffsetSource, TopicOffsets
 
 
 class SystemState(msgspec.Struct, frozen=True):
@@ -53,18 +36,8 @@ class SystemState(msgspec.Struct, frozen=True):
     stalled_seconds: dict[str, float] = {}
 
     def lag_messages(self, stats: IndexStats) -> dict[int, int] | None:
-        """Offsets between an index and the end of the topic, by partition; None while that is not known.
-
-        An upper bound: offsets have gaps.
-        """
-        if isinstance(self.offsets, str):
-            return None
-        read = stats.watermark.offsets
-        beginning = self.offsets.beginning
-        return {
-            partition: max(0, end - max(read.get(partition, 0), beginning.get(partition, 0)))
-            for partition, end in self.offsets.end.items()
-        }
+        """Offsets between an index and the end of the topic, by partition; None while that is not known."""
+        return None if isinstance(self.offsets, str) else lag_messages(stats.watermark, self.offsets)
 
     def lag_seconds(self, stats: IndexStats) -> float | None:
         """Age of the newest record that was indexed; None before the first."""
@@ -119,7 +92,8 @@ class SystemProbe:
         )
         known = {name: stats for name, stats in state.indexes.items() if isinstance(stats, IndexStats)}
         stalled = {
-            name: self._lag.stalled_seconds(name, stats, state.lag_messages(stats)) for name, stats in known.items()
+            name: self._lag.stalled_seconds(name, stats.generation, stats.watermark.offsets, state.lag_messages(stats))
+            for name, stats in known.items()
         }
         return msgspec.structs.replace(state, stalled_seconds=stalled)
 

@@ -6,7 +6,6 @@ watermark passes it only after that is acknowledged.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -19,6 +18,7 @@ from indexer.batch import Batch, BatchLimits
 from indexer.batch_spans import BatchSpans
 from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
+from indexer.health.progress import Progress
 from indexer.lineage import check_lineage, start_offsets
 from indexer.resources import MemoryGuard, Pressure
 from indexer.writer import IndexWriter
@@ -77,7 +77,7 @@ class Indexer:
         metrics: counters of this process.
         memory: of this process; while it is short, nothing is read.
         tracer: of this process.
-        clock: monotonic, in seconds.
+        progress: is told what the indexer does; its clock is the indexer's.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Indexer:
         metrics: Metrics,
         memory: MemoryGuard,
         tracer: Tracer,
-        clock: Callable[[], float] = time.monotonic,
+        progress: Progress,
     ) -> None:
         self._options = options
         self._open_writer = open_writer
@@ -97,7 +97,8 @@ class Indexer:
         self._metrics = metrics
         self._memory = memory
         self._tracer = tracer
-        self._clock = clock
+        self._progress = progress
+        self._clock = progress.clock
         self._failures = 0
         self._log = _log.bind(index=options.index)
 
@@ -115,6 +116,7 @@ class Indexer:
                 delay = delay_after(self._failures, BACKOFF_SECONDS)
                 self._failures += 1
                 self._metrics.failed(self._options.index)
+                self._progress.failed(str(exc))
                 self._log.warning("beginning again", reason=str(exc), seconds=delay)
                 await wait_or_stop(stop, delay)
 
@@ -169,6 +171,9 @@ class Indexer:
                 last_progress = self._clock()
             if not records:
                 await run.writer.check()
+                if batch.empty:
+                    await _pass_gaps(run)
+                    self._progress.work_ended(run.watermark)
             if not records and self._clock() - last_progress > STUCK_AFTER_SECONDS:
                 await _check_not_stuck(run)
                 last_progress = self._clock()
@@ -193,6 +198,7 @@ class Indexer:
             run.feed.resume()
             run.paused = False
             self._log.info("resumed")
+        self._progress.paused(paused=run.paused)
 
     async def _decode(self, record: Record) -> Change | None:
         position = Position(record.partition, record.offset, record.timestamp)
@@ -214,6 +220,7 @@ class Indexer:
             await run.writer.commit(watermark)
         run.watermark = watermark
         self._failures = 0
+        self._progress.work_ended(watermark)
         self._count(changes, len(rejections))
         await run.feed.commit(batch.offsets)
 
@@ -251,6 +258,20 @@ class _Run:
         self.watermark = watermark
         self.probe = probe
         self.paused = False
+
+
+async def _pass_gaps(run: _Run) -> None:
+    """Commit offsets behind the last record that hold none: transaction markers, and what compaction took.
+
+    Else the index would lag behind the end of the topic for as long as nobody publishes.
+    """
+    positions = await run.feed.positions()
+    gaps = {p: position for p, position in positions.items() if position > run.watermark.offsets.get(p, 0)}
+    if gaps:
+        watermark = run.watermark.advanced(gaps)
+        await run.writer.apply([])
+        await run.writer.commit(watermark)
+        run.watermark = watermark
 
 
 async def _check_not_stuck(run: _Run) -> None:

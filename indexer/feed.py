@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka import TopicPartition as DeclaredPartition
@@ -134,11 +134,14 @@ class Feed:
         """Offsets that are fetched next, by partition: past gaps and transaction markers, unlike the last record's.
 
         Raises:
-            StreamUnavailable: Kafka does not answer, or the group changed.
+            AssignmentChanged: some of the partitions belong to somebody else by now.
+            StreamUnavailable: Kafka does not answer.
         """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 return {p: await self._consumer.position(TopicPartition(self._topic, p)) for p in self._next}
+        except IllegalStateError as exc:  # taken away, and not given anew yet
+            raise AssignmentChanged(f"the consumer group {self._group} is changing: {exc!r}") from exc
         except (KafkaError, TimeoutError, OSError) as exc:
             raise StreamUnavailable(f"reading {self._topic} failed: {exc!r}") from exc
 

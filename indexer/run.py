@@ -8,6 +8,7 @@ import structlog
 from indexer.backoff import delay_after
 from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
+from indexer.health.progress import Progress
 from indexer.registry import SEMANTIC, writers
 from indexer.resources import MemoryGuard
 from streams.dead_letters import DeadLetterPublisher
@@ -25,7 +26,14 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 async def run_indexer(
-    index: str, settings: Settings, metrics: Metrics, *, memory: MemoryGuard, tracer: Tracer, stop: asyncio.Event
+    index: str,
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    memory: MemoryGuard,
+    tracer: Tracer,
+    progress: Progress,
+    stop: asyncio.Event,
 ) -> None:
     """Keep an index up to date until `stop` is set.
 
@@ -35,13 +43,14 @@ async def run_indexer(
         metrics: of this process.
         memory: of this process.
         tracer: of this process.
+        progress: is told what the indexer does.
         stop: set to end.
 
     Raises:
         GenerationUnusable: the index must be rebuilt.
         StreamMismatch: the topic is another one, and the index must be rebuilt.
     """
-    await _make_topics(settings, stop)
+    await _make_topics(settings, progress, stop)
     bootstrap_servers = str(settings.kafka_bootstrap_servers)
     producer = RecordProducer(bootstrap_servers, client_id=f"embed-search-{index}-dead-letters")
     try:
@@ -53,13 +62,14 @@ async def run_indexer(
                 metrics=metrics,
                 memory=memory,
                 tracer=tracer,
+                progress=progress,
             )
             await indexer.run(stop)
     finally:
         await producer.close()
 
 
-async def _make_topics(settings: Settings, stop: asyncio.Event) -> None:
+async def _make_topics(settings: Settings, progress: Progress, stop: asyncio.Event) -> None:
     """Create the topics where they are missing, as soon as Kafka answers."""
     attempt = 0
     while not stop.is_set():
@@ -74,6 +84,7 @@ async def _make_topics(settings: Settings, stop: asyncio.Event) -> None:
         except StreamUnavailable as exc:
             delay = delay_after(attempt, BACKOFF_SECONDS)
             attempt += 1
+            progress.failed(str(exc))
             _log.warning("waiting for Kafka", reason=str(exc), seconds=delay)
             await wait_or_stop(stop, delay)
         else:

@@ -7,7 +7,7 @@ outlive the longest absence of an indexer, else the indexer would never learn of
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -49,6 +49,22 @@ class TopicOffsets(msgspec.Struct, frozen=True):
     cluster: str
     beginning: dict[int, int]
     end: dict[int, int]
+
+
+class OffsetSource(Protocol):
+    """Knows the readable range of the topic."""
+
+    async def read(self) -> TopicOffsets:
+        """The range now.
+
+        Raises:
+            StreamUnavailable: Kafka does not answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
 
 
 async def ensure_topics(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import click
 
 from api.server import run as run_api
+from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
+from infra.probes.server import probed
 from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import open_metrics
@@ -55,10 +57,13 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
     memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
     limit_open_files(settings.open_files_limit)
     tracers = {name: Tracer(f"indexer-{name}", settings.otlp_endpoint) for name in names}
+    indexers = {name: Progress(settings.lag_stall_seconds) for name in names}
     try:
-        async with watched(memory), asyncio.TaskGroup() as tasks:
-            for name, tracer in tracers.items():
-                indexing = run_indexer(name, settings, metrics, memory=memory, tracer=tracer, stop=stop)
+        async with watched(memory), probed(settings, indexers, metrics, memory), asyncio.TaskGroup() as tasks:
+            for name, progress in indexers.items():
+                indexing = run_indexer(
+                    name, settings, metrics, memory=memory, tracer=tracers[name], progress=progress, stop=stop
+                )
                 tasks.create_task(indexing, name=name)
     finally:
         for tracer in tracers.values():

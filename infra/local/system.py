@@ -63,7 +63,10 @@ class LocalSystem:
         stores = self._stores()
         environment = self._environment()
         after = frozenset(service.name for service in stores)
-        indexers = [self._indexer(index, after, environment) for index in self.settings.indexes]
+        indexers = [
+            self._indexer(index, after, environment | self._probe_port(number))
+            for number, index in enumerate(self.settings.indexes)
+        ]
         return [*stores, *indexers, self._api(after, environment)]
 
     def _stores(self) -> list[Service]:
@@ -110,6 +113,11 @@ class LocalSystem:
     def _plain_settings(self) -> dict[str, str]:
         values = self.settings.model_dump(exclude=set(_LOCAL_ONLY), exclude_none=True)
         return {variable(name): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
+
+    def _probe_port(self, number: int) -> dict[str, str]:
+        """The port of each indexer: the one that is set, and those that follow."""
+        first = self.settings.indexer_port
+        return {} if first is None else {variable("indexer_port"): str(first + number)}
 
     def _indexer(self, index: str, after: frozenset[str], environment: dict[str, str]) -> Service:
         return Service(

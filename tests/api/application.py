@@ -23,7 +23,7 @@ from api.search import Searcher
 from api.search_log import SearchLog
 from api.services import Services
 from api.specs import make_specs
-from api.system import OffsetSource, SystemProbe
+from api.system import SystemProbe
 from indexer.analysis import get_analyzer
 from indexer.backend import SearchBackend
 from indexer.deadline import Clock
@@ -34,6 +34,7 @@ from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
 from streams.settings import Settings
+from streams.topics import OffsetSource
 from streams.tracing import Tracer
 from tests.api.fakes import FakeOffsets
 

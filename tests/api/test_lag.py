@@ -1,8 +1,6 @@
 """Whether an index that lags moves."""
 
 from api.lag import LagWatch
-from indexer.backend import IndexStats
-from streams.watermark import Watermark
 
 
 class Watched:
@@ -16,8 +14,7 @@ class Watched:
         self, read: dict[int, int], left: dict[int, int] | None, *, index: str = "bm25", generation: str = "g000001"
     ) -> float:
         """For how long it has stood still."""
-        stats = IndexStats(generation, 1, 1, Watermark("documents", "c", read))
-        return self._watch.stalled_seconds(index, stats, left)
+        return self._watch.stalled_seconds(index, generation, read, left)
 
 
 def test_time_counts_while_offsets_are_left_and_the_position_stands() -> None:

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from indexer import feed
 from indexer.batch import BatchLimits
 from indexer.consumer import Indexer, IndexerOptions
 from indexer.errors import GenerationUnusable, WriterLocked
+from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.writer import IndexWriter
 from infra.kafka.server import KafkaServer
@@ -125,6 +126,7 @@ class Bench:
         self.producer = RecordProducer(bootstrap, client_id="test")
         self.letters = Letters(self.producer, f"{topic}.dlq")
         self.memory = Memory()
+        self.progress = Progress(stall_seconds=60)
         self.options = IndexerOptions(
             index="fake",
             bootstrap_servers=bootstrap,
@@ -150,6 +152,7 @@ class Bench:
             metrics=Metrics(),
             memory=self.memory.guard,
             tracer=Tracer("test"),
+            progress=self.progress,
         )
 
     @asynccontextmanager
@@ -350,6 +353,76 @@ async def test_damage_is_acted_upon_while_nothing_comes(single: Bench, log: Log)
         await single.index_everything()
     assert len(single.index.writers) == 2
     assert single.index.documents.keys() == {"a", "b"}
+
+
+async def test_a_transaction_leaves_no_lag_behind(single: Bench) -> None:
+    """The marker at its end is an offset without a record; the index passes it while nobody publishes."""
+    producer = AIOKafkaProducer(bootstrap_servers=single.bootstrap, transactional_id=single.topic)
+    document = Document(id=DocumentId("a"), body="text")
+    async with producer, producer.transaction():
+        await producer.send_and_wait(single.topic, encode_document(document), key=b"a")
+    assert (await read_offsets(single.bootstrap, single.topic)).end == {0: 2}
+    async with single.indexing():
+        await single.index_everything()
+        marked = single.index.watermark
+        polled = single.index.checks
+        await single.index.until(lambda: single.index.checks >= polled + 2)
+    assert (marked.offsets, single.index.watermark) == ({0: 2}, marked)
+    assert len(single.index.commits) == 2, "the record, and once the gap"
+    assert marked.timestamp_ms > 0
+
+
+async def test_it_says_what_it_does(single: Bench) -> None:
+    """Not ready before it indexes, nor from a failure until a commit; degraded while it reads nothing."""
+    said: list[tuple[str, str]] = []
+
+    class Noted(Progress):
+        def note(self) -> None:
+            component = self.component()
+            if not said or said[-1] != (component.status, component.message):
+                said.append((component.status, component.message))
+
+        def work_ended(self, watermark: Watermark) -> None:
+            self.note()
+            super().work_ended(watermark)
+            self.note()
+
+        def failed(self, reason: str) -> None:
+            super().failed(reason)
+            self.note()
+
+        def paused(self, *, paused: bool) -> None:
+            super().paused(paused=paused)
+            self.note()
+
+    single.progress = Noted(stall_seconds=60)
+    single.index.faults = [(1, "apply"), (1, "commit")]
+    await single.publish(["a"])
+    async with single.indexing():
+        await single.index_everything()
+        await single.publish(["b"])
+        await single.index_everything()
+        single.memory.use(90)
+        polled = single.index.checks
+        await single.index.until(lambda: single.index.checks >= polled + 2)
+        single.memory.use(10)
+        await single.index.until(lambda: single.index.checks >= polled + 4)
+    failures = [message for status, message in said if status == "unhealthy"]
+    assert failures == [
+        "is starting",
+        "begins again: apply failed on purpose",
+        "begins again: commit failed on purpose",
+    ]
+    assert [status for status, _ in said] == [
+        "unhealthy",
+        "healthy",
+        "unhealthy",
+        "unhealthy",
+        "healthy",
+        "degraded",
+        "healthy",
+    ]
+    assert single.progress.watermark == single.index.watermark
 
 
 async def test_a_writer_that_cannot_be_opened_yet_is_awaited(single: Bench, log: Log) -> None:

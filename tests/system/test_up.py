@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from infra.supervisor.ports import free_port
+from streams.metrics import Metric
 from streams.settings import METHODS
 from tests.system.processes import Program, program, run_command
 from tests.system.waiting import until
@@ -110,6 +112,7 @@ async def test_documents_live_and_die_in_all_four_indexes_and_survive_a_restart(
     token = change(system)
     assert_changed(system, token)
     assert_status(system)
+    assert_measured(system)
     assert system.up.stop(signal.SIGINT) == 0, system.up.output
     assert system.processes() == []
 
@@ -193,6 +196,24 @@ def assert_status(system: System) -> None:
     assert all(name in table.stdout for name in METHODS)
     hits = run_command(["search", "PurePath", "--methods", "native"], {"EMBED_SEARCH_URL": system.url})
     assert "Paths" in hits.stdout, hits.stderr
+
+
+def assert_measured(system: System) -> None:
+    """All processes together serve what is documented, and have counted what was indexed, searched and embedded."""
+    families = list(text_string_to_metric_families(system.http.get("/metrics").text))
+    documented = {metric.value.name.removesuffix("_total") for metric in Metric}
+    assert sorted(family.name for family in families) == sorted(documented)
+    by_index = {
+        (family.name, sample.labels["index"])
+        for family in families
+        for sample in family.samples
+        if "index" in sample.labels and sample.value
+    }
+    assert {("embed_search_index_operations", name) for name in METHODS} <= by_index
+    assert {("embed_search_index_documents", name) for name in METHODS} <= by_index
+    sampled = {family.name for family in families if family.samples}
+    assert {"embed_search_requests", "embed_search_embedding_duration_seconds", "embed_search_cache_misses"} <= sampled
+    assert {"embed_search_pool_connections", "embed_search_breaker_state", "embed_search_index_lag_seconds"} <= sampled
 
 
 async def test_a_second_start_on_the_same_directory_is_refused_with_the_reason(directory: Path, tmp_path: Path) -> None:

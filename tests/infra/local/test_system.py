@@ -72,6 +72,16 @@ def test_children_read_back_the_settings_they_are_given(
     assert settings.model_path == artifacts.model
 
 
+def test_each_indexer_has_a_port_of_its_own(tmp_path: Path, artifacts: Artifacts) -> None:
+    """The one that is set, and those that follow; none unless it is set."""
+    name = "EMBED_SEARCH_INDEXER_PORT"
+    indexers = ("index-bm25", "index-tantivy", "index-native", "index-semantic")
+    running = services(tmp_path, artifacts, indexer_port=9_100)
+    assert [(running[index].env or {})[name] for index in indexers] == ["9100", "9101", "9102", "9103"]
+    running = services(tmp_path, artifacts)
+    assert not any(name in (service.env or {}) for service in running.values())
+
+
 def test_counters_of_processes_that_are_gone_are_dropped(tmp_path: Path, artifacts: Artifacts) -> None:
     """The shared metrics directory is empty at every start."""
     stale = tmp_path / "data" / "run" / "metrics" / "counter_1.db"

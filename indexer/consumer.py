@@ -272,6 +272,7 @@ async def _pass_gaps(run: _Run) -> None:
         await run.writer.apply([])
         await run.writer.commit(watermark)
         run.watermark = watermark
+        await run.feed.commit(gaps)
 
 
 async def _check_not_stuck(run: _Run) -> None:

@@ -21,7 +21,6 @@ from streams.topics import read_offsets
 Verdict = Literal["ok", "warning", "broken"]
 
 _LEAST_JAVA: Final = 17
-_LEAST_FREE_BYTES: Final = 1 << 30
 _TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -50,7 +49,7 @@ async def examine(settings: Settings, artifacts: Artifacts) -> list[Finding]:
         await _kafka(settings),
         await _database(settings),
         _model(settings.model_path or artifacts.model),
-        _data_directory(settings.data_dir),
+        _data_directory(settings),
         _port(settings),
     ]
 
@@ -123,10 +122,11 @@ def _model(path: Path) -> Finding:
     return Finding("embedding model", "ok", f"{path} ({path.stat().st_size / 1e6:.0f} MB)")
 
 
-def _data_directory(directory: Path) -> Finding:
+def _data_directory(settings: Settings) -> Finding:
+    directory = settings.data_dir
     existing = next(parent for parent in (directory.absolute(), *directory.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
-    if free < _LEAST_FREE_BYTES:
+    if free < settings.disk_free_bytes:
         detail = f"{existing} has only {free >> 20} MB free"
         return Finding("data directory", "broken", detail, "free some space, or set EMBED_SEARCH_DATA_DIR")
     return Finding("data directory", "ok", f"{directory.absolute()}, {free >> 30} GB free")

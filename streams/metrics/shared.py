@@ -139,7 +139,7 @@ def _read_once(directory: Path) -> Sums:
 
 
 def _read_file(path: Path) -> Sums:
-    """The samples of one file that have a meaning in this version.
+    """The samples of one file.
 
     Raises:
         FileNotFoundError: it is gone.

@@ -126,6 +126,7 @@ class Bench:
         self.producer = RecordProducer(bootstrap, client_id="test")
         self.letters = Letters(self.producer, f"{topic}.dlq")
         self.memory = Memory()
+        self.metrics = Metrics()
         self.progress = Progress(stall_seconds=60)
         self.options = IndexerOptions(
             index="fake",
@@ -149,7 +150,7 @@ class Bench:
             self.options,
             open_writer or self.index.open,
             dead_letters=self.letters,
-            metrics=Metrics(),
+            metrics=self.metrics,
             memory=self.memory.guard,
             tracer=Tracer("test"),
             progress=self.progress,
@@ -369,6 +370,7 @@ async def test_a_transaction_leaves_no_lag_behind(single: Bench) -> None:
         await single.index.until(lambda: single.index.checks >= polled + 2)
     assert (marked.offsets, single.index.watermark) == ({0: 2}, marked)
     assert len(single.index.commits) == 2, "the record, and once the gap"
+    assert await single.committed() == {0: 2}
     assert marked.timestamp_ms > 0
 
 
@@ -423,6 +425,7 @@ async def test_it_says_what_it_does(single: Bench) -> None:
         "healthy",
     ]
     assert single.progress.watermark == single.index.watermark
+    assert single.metrics.registry.get_sample_value("embed_search_index_failures_total", {"index": "fake"}) == 2
 
 
 async def test_a_writer_that_cannot_be_opened_yet_is_awaited(single: Bench, log: Log) -> None:

@@ -143,7 +143,7 @@ def test_only_one_process_merges_at_a_time(directory: Path) -> None:
     """While another one does, or stands still over it, files are left alone, and reading goes on."""
     path = dead(directory, 1)
     with (directory / "merge.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # not even beside one that would share it
         assert merge_dead(directory) == 0
         assert path.exists()
         assert read_shared(directory)[UPSERTS] == 1

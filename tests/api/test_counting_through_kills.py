@@ -16,7 +16,7 @@ from streams.metrics import MULTIPROCESS_VARIABLE
 from tests.api.test_metrics import Samples, parse
 from tests.api.test_server import PATIENCE, Server, serving, wait_until
 
-KILLS = 5
+KILLS = 3
 CLIENTS = 3
 PACE_SECONDS = 0.02  # between the searches of a client, which leave the machine to the workers
 WORKERS = 2

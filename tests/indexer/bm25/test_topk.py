@@ -56,15 +56,18 @@ class Corpus:
     Args:
         directory: for its file.
         seed: of chance.
+        fading: whether all good documents are in the first window.
     """
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, *, fading: bool = False) -> None:
         chance = np.random.default_rng(seed)
-        self.documents = int(chance.integers(1, 3 * WINDOW))
+        self.documents = 3 * WINDOW - seed if fading else int(chance.integers(1, 3 * WINDOW))
         regions = np.repeat(10 ** chance.uniform(0, 3, 1 + self.documents // 300), 300)  # the maxima of blocks differ
         self.lengths = (regions[: self.documents] * chance.uniform(1, 3, self.documents)).astype(np.uint32)
         if chance.random() < 0.3:
             self.lengths[:] = 100  # so that many documents tie
+        if fading:
+            self.lengths[:] = np.repeat([10, 5_000], [WINDOW, self.documents - WINDOW])
         self.ranks = chance.permutation(self.documents).astype(np.uint32)
         shares = chance.choice([0.9, 0.5, 0.1, 0.02, 0.001], 6)
         tables = [self._postings(chance, share) for share in shares]
@@ -140,6 +143,23 @@ def test_pruned_results_are_exhaustive_results(tmp_path: Path, seed: int) -> Non
 
     table = corpus.table(live)
     searched = best_of(table, corpus.located(table, places), weights, average, limit)
+
+    assert searched.total == len(expected)
+    wanted = [(score, ordinal) for score, _, ordinal in expected[:limit]]
+    assert [(score, ordinal) for score, _, ordinal in searched.best(corpus.ranks, limit)] == wanted
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_windows_without_hope_are_counted(tmp_path: Path, seed: int) -> None:
+    """What matches behind the last good document counts, if it is not deleted, and is not looked at otherwise."""
+    chance, corpus = random.Random(seed), Corpus(tmp_path, seed, fading=True)
+    live = np.random.default_rng(seed).random(corpus.documents) < 0.5 if seed % 4 else None
+    places, limit = chance.sample(range(len(corpus.tables)), 3), 10
+    weights = np.array([chance.uniform(1, 12) for _ in places])
+    expected = exhaustive(corpus, corpus.average, np.array(places), weights, live)
+
+    table = corpus.table(live)
+    searched = best_of(table, corpus.located(table, places), weights, corpus.average, limit)
 
     assert searched.total == len(expected)
     wanted = [(score, ordinal) for score, _, ordinal in expected[:limit]]

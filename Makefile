@@ -9,7 +9,7 @@ PACKAGES := api indexer infra streams
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## get everything that a run needs; quick and offline once done
@@ -23,6 +23,10 @@ run: setup ## set up and run the whole system with a sample corpus; Ctrl-C stops
 .PHONY: test
 test: setup ## set up and run all tests, on real Kafka, PostgreSQL and model
 	@$(PYTHON) -m pytest
+
+.PHONY: test-faults
+test-faults: setup ## the long fault experiments: half an hour in which parts of a loaded system break
+	@$(PYTHON) -m pytest -m faults tests/faults
 
 .PHONY: check
 check: setup ## style, types, import contracts and the tests that need no service

@@ -26,13 +26,23 @@ from tests.services import containers
 
 _SERVICES = frozenset({"kafka_bootstrap", "postgres_dsn", "model_path"})
 _STATEMENT_WITHIN = 30.0
+_EXPERIMENTS = Path(__file__).parent.parent / "faults"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a real service, so that `-m "not services"` selects the fast tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs a real service, so that `-m "not services"` selects the fast tests.
+
+    The long experiments are left out unless they are asked for by their marker.
+    """
     for item in items:
         if _SERVICES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
+        if _EXPERIMENTS in item.path.parents:
+            item.add_marker(pytest.mark.faults)
+    if "faults" not in config.option.markexpr:
+        experiments = [item for item in items if item.get_closest_marker("faults")]
+        config.hook.pytest_deselected(items=experiments)
+        items[:] = [item for item in items if item not in set(experiments)]
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,15 @@ STOP_SECONDS = 60.0
 
 
 class Program:
-    """One `embed-search` process in a process group of its own."""
+    """One `embed-search` process, or that of another module, in a process group of its own."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, *, module: str = "infra.cli"
+    ) -> None:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "infra.cli", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=clean_environment() | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -57,9 +59,11 @@ class Program:
 
 
 @contextmanager
-def program(arguments: list[str], environment: Mapping[str, str], log: Path) -> Iterator[Program]:
+def program(
+    arguments: list[str], environment: Mapping[str, str], log: Path, *, module: str = "infra.cli"
+) -> Iterator[Program]:
     """Run a program for as long as the block, and leave nothing of it behind."""
-    started = Program(arguments, environment, log)
+    started = Program(arguments, environment, log, module=module)
     try:
         yield started
     finally:

@@ -1,15 +1,11 @@
 """PostgreSQL stands still under load: searches go on without it, and it is used again once it moves."""
 
 import asyncio
-import contextlib
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import msgspec
-import psutil
 
 from indexer.backend import SearchBackend
 from indexer.embedding import EmbedderOptions, EmbedderProcess
@@ -19,6 +15,7 @@ from infra.supervisor.ports import free_port
 from streams.metrics import Metrics
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
+from tests.faults.nemesis import frozen, postgres_processes
 from tests.indexer.semantic.documents import FILES, put, upsert
 from tests.system.waiting import until
 
@@ -38,20 +35,6 @@ class Seen(msgspec.Struct, frozen=True):
     semantic: str
     partial: bool
     error: str | None
-
-
-@contextlib.contextmanager
-def frozen(cluster: Path) -> Iterator[None]:
-    """Stop every process of a PostgreSQL for as long as the block."""
-    postmaster = psutil.Process(int((cluster / "postmaster.pid").read_text().splitlines()[0]))
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
 
 
 async def search(client: httpx.AsyncClient) -> Seen:
@@ -93,7 +76,7 @@ async def test_a_frozen_postgresql_costs_one_method_and_heals_by_itself(model_pa
                 return (await search(client)).semantic == "ok"
 
             await until(complete, "the semantic method answers")
-            with frozen(tmp_path / "postgres" / "cluster"):
+            with frozen(postgres_processes(tmp_path / "postgres")):
                 seen = await load(client, FROZEN_SECONDS)
             await until(complete, "the breaker is closed again", HEALS_WITHIN_SECONDS)
         await semantic.close()

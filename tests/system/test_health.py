@@ -25,8 +25,8 @@ from streams.topics import OffsetProbe, TopicOffsets, ensure_topics
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
 from tests.api.test_metrics import parse
+from tests.faults.nemesis import frozen, postgres_processes
 from tests.indexer.semantic.documents import FILES, put, upsert
-from tests.system.test_frozen_database import frozen
 from tests.system.waiting import until
 
 SCHEDULING_SECONDS = 1.0
@@ -134,7 +134,7 @@ def standing_still(part: str) -> Iterator[None]:
 
 async def test_each_part_that_stands_still_is_told_by_name(watched: Watched) -> None:
     """PostgreSQL, the model and Kafka, one after the other; each heals by itself, and readiness never ends."""
-    with frozen(watched.cluster):
+    with frozen(postgres_processes(watched.cluster.parent)):
         parts = await watched.will_be_sick("semantic", "postgresql")
         assert parts["postgresql"]["message"]
         assert await watched.is_ready()

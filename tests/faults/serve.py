@@ -1,0 +1,90 @@
+"""The real API over the real indexes, in which single methods can be made to fail: `python -m tests.faults.serve`.
+
+A file in the folder `FAULTS_DIRECTORY`, named like a method, says how: `hang` holds up the threads of a local index
+until the file is gone, `fail` raises what no engine is expected to raise, `slow` takes `SLOW_SECONDS` for each search.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from litestar.types import ASGIApp
+
+from api.app import create_app
+from api.resources import Resources
+from api.server import make_gate, make_highlighters, run, stopping_with_parent
+from api.services import Services, open_services
+from indexer.backend import BlockingSearcher, SearchBackend
+from indexer.registry import LOCAL_ENGINES, indexes_directory, open_backend
+from indexer.resources import FileHandlePool, MemoryGuard, memory_limit, watched
+from indexer.threaded import LiveSearcher, ThreadedBackend
+from streams.logs import configure_logs
+from streams.metrics import Metrics, shared_directory
+from streams.settings import Settings, load_settings
+from streams.tracing import Tracer
+
+SLOW_SECONDS: Final = 0.3
+
+_LOOK_EVERY_SECONDS: Final = 0.02
+
+
+class FaultySearcher(LiveSearcher):
+    """Fails as the file of its method says."""
+
+    def __init__(self, settings: Settings, index: str, order: Path) -> None:
+        super().__init__(indexes_directory(settings), index, LOCAL_ENGINES[index].searcher)
+        self._order = order
+
+    def current(self) -> BlockingSearcher:
+        """The searcher to use, if nothing is wrong."""
+        match self._ordered():
+            case "fail":
+                raise RuntimeError("injected failure")
+            case "slow":
+                time.sleep(SLOW_SECONDS)
+            case "hang":
+                while self._ordered() == "hang":
+                    time.sleep(_LOOK_EVERY_SECONDS)
+        return super().current()
+
+    def _ordered(self) -> str:
+        try:
+            return self._order.read_text()
+        except FileNotFoundError:
+            return ""
+
+
+def worker_app() -> ASGIApp:
+    """The application of one worker."""
+    settings = load_settings()
+    configure_logs(settings.log_level)
+    metrics = Metrics(shared_directory())
+    tracer = Tracer("api", settings.otlp_endpoint)
+    return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
+
+
+@asynccontextmanager
+async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
+    resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
+    backends = {index: _open(index, settings, resources, metrics, tracer) for index in settings.indexes}
+    async with (
+        stopping_with_parent(),
+        watched(resources.memory),
+        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer) as services,
+    ):
+        yield services
+
+
+def _open(index: str, settings: Settings, resources: Resources, metrics: Metrics, tracer: Tracer) -> SearchBackend:
+    if index not in LOCAL_ENGINES:
+        return open_backend(index, settings, metrics, resources.memory, tracer)
+    order = Path(os.environ["FAULTS_DIRECTORY"]) / index
+    return ThreadedBackend(FaultySearcher(settings, index, order), name=index)
+
+
+if __name__ == "__main__":
+    run(load_settings(), factory="tests.faults.serve:worker_app")

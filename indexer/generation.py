@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from indexer.durable import replace_file, sync_directory
-from indexer.errors import GenerationUnusable
+from indexer.errors import GenerationUnusable, WriterFailed
 
 _NAME = re.compile(r"g[0-9]{6}")
 _FIRST = "g000001"
@@ -108,6 +108,20 @@ def create_generation(root: Path, settings: GenerationSettings) -> Generation:
 def promote(root: Path, generation: Generation) -> None:
     """Put a generation live, atomically."""
     replace_file(root / generation.settings.index / _POINTER, generation.name.encode())
+
+
+def check_present(generation: Generation) -> None:
+    """See whether a generation that is written to is still on disk, with the pointer that makes its index found.
+
+    A writer has its files open and writes nothing for as long as no document comes: it would not notice, and searches
+    would find no index.
+
+    Raises:
+        WriterFailed: somebody removed it.
+    """
+    for path in (generation.directory / _DESCRIPTION, generation.directory.parent / _POINTER):
+        if not path.exists():
+            raise WriterFailed(f"{path} is gone")
 
 
 def live_stamp(root: Path, index: str) -> tuple[int, int]:

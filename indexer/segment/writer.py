@@ -13,7 +13,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
-from indexer.generation import Generation
+from indexer.generation import Generation, check_present
 from indexer.segment.damage import Scrub, open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
@@ -61,6 +61,7 @@ class SegmentedWriter(Generic[C]):
     """
 
     def __init__(self, generation: Generation, engine: SegmentEngine[C], *, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self._generation = generation
         self._directory = generation.directory
         self._engine = engine
         self._buffer_bytes = buffer_bytes
@@ -114,6 +115,7 @@ class SegmentedWriter(Generic[C]):
     def check(self) -> None:
         """As `IndexWriter.check`; tells what the scrub has found, and has it look at what readers stumbled over."""
         with self._first_fault_is_the_last():
+            check_present(self._generation)
             self._scrub_suspects()
 
     def settle(self) -> None:

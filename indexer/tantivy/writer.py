@@ -16,7 +16,7 @@ from indexer.deadline import Deadline
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed, WriterLocked
 from indexer.filtering import labels_of, published_us
-from indexer.generation import Generation
+from indexer.generation import Generation, check_present
 from indexer.tantivy.marker import (
     MARKER_ID,
     committed_watermarks,
@@ -103,7 +103,9 @@ class TantivyWriter:
         self._pending.clear()
 
     def check(self) -> None:
-        """As `IndexWriter.check`; Tantivy looks at what it reads, and at nothing else."""
+        """As `IndexWriter.check`; Tantivy looks at what it reads, and at nothing else, but it must be there."""
+        with self._first_fault_is_the_last():
+            check_present(self._generation)
 
     def close(self) -> None:
         """As `IndexWriter.close`."""

@@ -1,9 +1,11 @@
 """Every engine on local files finds damage in any file that it reads answers from, and names the file."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from indexer.errors import WriterFailed
 from indexer.generation import Generation, open_or_create_live
 from indexer.registry import LOCAL_ENGINES
 from streams.change import Delete, Position, Upsert
@@ -70,3 +72,26 @@ def test_a_list_of_segments_that_makes_no_sense_is_found(engine: str, generation
     path = next(each for name in ("manifest", "meta.json") for each in generation.directory.rglob(name))
     path.write_bytes(b"{" + path.read_bytes()[1:-9])
     assert [each.file for each in LOCAL_ENGINES[engine].find_damage(generation)] == [path]
+
+
+@pytest.mark.parametrize("removed", ["the folder of the index", "the generation", "the pointer to the live one"])
+def test_an_idle_writer_notices_that_its_index_was_removed(engine: str, generation: Generation, removed: str) -> None:
+    """It fails, so that the next one makes the index again from the topic, though no document comes."""
+    local = LOCAL_ENGINES[engine]
+    writer = local.writer(generation)
+    writer.check()
+    home = generation.directory.parent
+    match removed:
+        case "the folder of the index":
+            shutil.rmtree(home)
+        case "the generation":
+            shutil.rmtree(generation.directory)
+        case _:
+            (home / "live").unlink()
+    with pytest.raises(WriterFailed, match=r"is gone|No such file"):
+        writer.check()
+    writer.close()
+    if removed != "the generation":
+        again = local.writer(open_or_create_live(home.parent, local.settings(Settings())))
+        assert again.watermark() == Watermark()
+        again.close()

@@ -5,6 +5,7 @@ Only what is shown is fetched, and no single store is needed for an answer.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 import structlog
@@ -15,6 +16,9 @@ from indexer.deadline import Deadline
 from indexer.errors import IndexFault
 from streams.change import StoredDocument
 from streams.document import Document, DocumentId
+
+FAIR_SECONDS: Final = 0.2
+"""Time in which a backend that is well can deliver a page, on a busy machine too."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -45,11 +49,20 @@ async def hydrate(hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend
         wanted = _next_sources(sources, page)
         if not wanted:
             break
-        share = deadline.within(deadline.remaining() / left)
+        share = _share(deadline, left)
         async with asyncio.TaskGroup() as group:
             for method, ids in wanted.items():
                 group.create_task(_fetch(backends[method], method, ids, share, page))
     return page
+
+
+def _share(deadline: Deadline, left: int) -> Deadline:
+    """An equal part of the time; where a slow search has left little, missing it says nothing about a backend.
+
+    Else one method that hangs would let the breakers of those open that answer: they have what it left to fetch in.
+    """
+    seconds = deadline.remaining() / left
+    return msgspec.structs.replace(deadline.within(seconds), hurried=deadline.hurried or seconds < FAIR_SECONDS)
 
 
 def _next_sources(sources: dict[DocumentId, list[str]], page: Page) -> dict[str, list[DocumentId]]:

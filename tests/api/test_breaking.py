@@ -138,6 +138,28 @@ async def test_a_deadline_that_a_client_chose_is_not_the_backends_failure() -> N
         assert (await _state(client), await _state(client, "bm25")) == ("closed", "closed")
 
 
+async def test_a_method_that_hangs_does_not_open_the_breaker_of_one_that_answers() -> None:
+    """What little time it leaves for the page may be too little for the other one to fetch it in."""
+    backends = _backends()
+    backends["native"].hang = frozenset({"search"})
+    backends["bm25"].hang = frozenset({"fetch"})
+    async with running(make_services(backends, timeout_ms=500)) as client:
+        await asyncio.gather(*(_search(client) for _ in range(2 * ENOUGH)))
+        states = [await _state(client, method) for method in backends]
+    assert states == ["closed", "open"]
+
+
+async def test_a_page_that_is_not_delivered_in_fair_time_is_the_backends_failure() -> None:
+    """A method that answers searches and hangs when it is to deliver what it found is not called any more either."""
+    backends = _backends()
+    backends["bm25"].hang = frozenset({"fetch"})
+    async with running(make_services(backends, timeout_ms=1_000)) as client:
+        answers = await asyncio.gather(*(_search(client) for _ in range(2 * ENOUGH)))
+        states = [await _state(client, method) for method in backends]
+    assert all(answer["results"][0]["id"] == "a" for answer in answers), "the other one delivered it"
+    assert states == ["open", "closed"]
+
+
 async def test_a_client_that_hangs_up_is_not_the_backends_failure() -> None:
     """A call that was cancelled says nothing about who was called."""
     backends = _backends()

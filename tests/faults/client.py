@@ -20,6 +20,8 @@ import uvloop
 NO_ANSWER: Final = 0
 """The status of a request that got none."""
 
+_OK: Final = 200
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What to send.
@@ -53,7 +55,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True):
         partial: what the answer said.
         methods: status of each method in the answer.
         explained: whether every method without an answer had its reason.
-        detail: of a problem.
+        detail: the body of an answer that was no success.
     """
 
     number: int
@@ -75,7 +77,6 @@ class _Method(msgspec.Struct, frozen=True):
 class _Answer(msgspec.Struct, frozen=True):
     partial: bool = False
     backends: dict[str, _Method] = {}
-    detail: str = ""
 
 
 class _Cut(Exception):
@@ -109,6 +110,7 @@ class Client:
         """Send all of them, or until a signal to stop, and wait for the answers."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
         began = monotonic()
+        print(began, flush=True)  # noqa: T201 - whoever started us may stop us from now on
         async with asyncio.TaskGroup() as group:
             for number in range(int(self._plan.rate * self._plan.seconds)):
                 due = began + number / self._plan.rate
@@ -200,10 +202,12 @@ def _request(path: str, body: bytes) -> bytes:
 
 
 def _observation(number: int, due: float, seconds: float, status: int, body: bytes) -> Observation:
+    if status != _OK:
+        return Observation(number, due, seconds, status, detail=body.decode(errors="replace"))
     answer = msgspec.json.decode(body, type=_Answer)
     methods = {name: method.status for name, method in answer.backends.items()}
     explained = all(method.status == "ok" or method.error for method in answer.backends.values())
-    return Observation(number, due, seconds, status, "", answer.partial, methods, explained, answer.detail)
+    return Observation(number, due, seconds, status, partial=answer.partial, methods=methods, explained=explained)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-DOCUMENTS: Final = 150
+DOCUMENTS: Final = 100
 _WORDS_A_DOCUMENT: Final = 15
 
 _random = random.Random(20)

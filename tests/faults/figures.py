@@ -1,7 +1,7 @@
 """What an experiment measured, beside what it must be and what was measured in the same run while all was well."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,9 @@ import msgspec
 
 FILE: Final = Path("dist/faults.jsonl")
 """Every figure of every run, a line each; `python -m tests.faults.table` makes a table of the last ones."""
+
+SCHEDULING_SECONDS: Final = 0.05
+"""What a machine that others use too may add to a p99."""
 
 Relation = Literal["<=", ">=", "=="]
 
@@ -60,12 +63,18 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.what}: {self.shown(self.measured)} ({self.relation} {self.shown(self.limit)}{healthy}){verdict}"
 
 
+def no_slower(healthy: float, times: float) -> float:
+    """The limit of a p99 that may be so many times the healthy one, or a little more where that is very short."""
+    return max(times * healthy, healthy + SCHEDULING_SECONDS)
+
+
 class Experiment:
     """The figures of one experiment."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.figures: list[Figure] = []
+        self.examples: list[str] = []
 
     def at_most(self, what: str, measured: float, limit: float, unit: str = "", healthy: float | None = None) -> None:
         """A figure that may be no higher."""
@@ -75,9 +84,20 @@ class Experiment:
         """A figure that may be no lower."""
         self._add(what, measured, ">=", limit, unit, healthy)
 
-    def exactly(self, what: str, measured: float, limit: float, unit: str = "", healthy: float | None = None) -> None:
-        """A figure that may be no other."""
+    def exactly(
+        self,
+        what: str,
+        measured: float,
+        limit: float,
+        unit: str = "",
+        healthy: float | None = None,
+        *,
+        examples: Sequence[str] = (),
+    ) -> None:
+        """A figure that may be no other; with some of what it counts, to look into."""
         self._add(what, measured, "==", limit, unit, healthy)
+        if measured != limit:
+            self.examples.extend(examples)
 
     def _add(
         self, what: str, measured: float, relation: Relation, limit: float, unit: str, healthy: float | None
@@ -103,4 +123,4 @@ def experiment(name: str) -> Iterator[Experiment]:
         with FILE.open("ab") as file:
             file.writelines(msgspec.json.encode(figure) + b"\n" for figure in measuring.figures)
     failures = [str(figure) for figure in measuring.figures if not figure.holds]
-    assert not failures, "\n".join(failures)
+    assert not failures, "\n".join(failures + measuring.examples)

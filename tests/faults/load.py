@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
-from time import monotonic
 
 import msgspec
 
@@ -50,6 +49,11 @@ class History:
         """How many ended how: a status, or why there is none."""
         return Counter(str(one.status) if one.status != NO_ANSWER else one.failure for one in self.seen)
 
+    @property
+    def examples(self) -> list[str]:
+        """Some of the answers that were no success, for who looks into one."""
+        return [f"{one.status} {one.failure or one.detail}" for one in self.failed.seen[:: len(self.failed) // 5 + 1]]
+
     def quantile(self, share: float) -> float:
         """The seconds that this share of them took at most."""
         return sorted(one.seconds for one in self.seen)[int(share * (len(self.seen) - 1))]
@@ -67,13 +71,17 @@ class History:
 
 
 class Load:
-    """Requests that are under way."""
+    """Requests that are under way.
 
-    def __init__(self, process: subprocess.Popen[bytes], seen: Path, plan: Plan) -> None:
+    Attributes:
+        began: reading of the monotonic clock when the first one was due.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], seen: Path, plan: Plan, began: float) -> None:
         self._process = process
         self._seen = seen
         self._plan = plan
-        self.began = monotonic()
+        self.began = began
 
     def stop(self) -> History:
         """Send no more, wait for the answers, and give what became of all."""
@@ -105,12 +113,13 @@ def load(
     with tempfile.TemporaryDirectory(prefix="embed-search-load-") as folder:
         seen = Path(folder) / "seen"
         command = [sys.executable, "-m", "tests.faults.client", str(seen)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdin is not None
+                assert process.stdout is not None
                 process.stdin.write(msgspec.json.encode(plan))
                 process.stdin.close()
-                yield Load(process, seen, plan)
+                yield Load(process, seen, plan, began=float(process.stdout.readline()))
             finally:
                 process.kill()
 

@@ -27,7 +27,7 @@ from streams.metrics import Metrics, shared_directory
 from streams.settings import Settings, load_settings
 from streams.tracing import Tracer
 
-SLOW_SECONDS: Final = 0.3
+SLOW_SECONDS: Final = 0.7
 
 _LOOK_EVERY_SECONDS: Final = 0.02
 

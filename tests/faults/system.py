@@ -23,7 +23,9 @@ from tests.system.processes import Program, program
 
 PARTS: Final = ("kafka", "postgres", *METHODS, "api")
 
-WARM_UP_SECONDS: Final = 8.0
+OK: Final = 200
+WARM_UP_SECONDS: Final = 6.0
+BASELINES: Final = 5
 
 _LOOK_EVERY_SECONDS: Final = 0.05
 
@@ -146,12 +148,17 @@ class System:
         """Wait until every index has read up to a token."""
         self.wait_until(lambda: not self.search(wait_for=token, timeout_ms=30_000)["partial"], "every index has it all")
 
-    def healthy(self, bodies: Sequence[str], *, rate: float, seconds: float = 15.0) -> History:
-        """The baseline of an experiment: the same searches while all is well, with warm caches."""
-        observe([self.port], bodies, rate=rate, seconds=WARM_UP_SECONDS)
-        seen = observe([self.port], bodies, rate=rate, seconds=seconds)
-        assert not seen.failed, seen.outcomes
-        return seen
+    def healthy(self, bodies: Sequence[str], *, rate: float, seconds: float = 10.0) -> History:
+        """The baseline of an experiment: the same searches while all is well, with warm caches.
+
+        A machine that is too busy with other things for them is given some time.
+        """
+        for _ in range(BASELINES):
+            observe([self.port], bodies, rate=rate, seconds=WARM_UP_SECONDS)
+            seen = observe([self.port], bodies, rate=rate, seconds=seconds)
+            if not seen.where(lambda one: one.status != OK or one.partial):
+                return seen
+        raise AssertionError(f"searches are not answered while all is well: {seen.outcomes} {seen.examples}")
 
     def search(self, query: str = "document", **request: Any) -> dict[str, Any]:
         """`POST /search`, which must answer."""

@@ -174,17 +174,6 @@ class System:
         except httpx.TransportError:
             return False
 
-    def wait_until_serves(self, port: int) -> None:
-        """Wait until another server of the API, at this port, serves."""
-
-        def serves() -> bool:
-            try:
-                return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False, timeout=10).is_success
-            except httpx.TransportError:
-                return False
-
-        self.wait_until(serves, f"the server at {port} serves")
-
     def complete(self) -> bool:
         """Whether all methods answer a search with the server's own deadline, and all breakers are closed."""
         answer = self.http.post("/search", json={"query": "document"})

@@ -27,10 +27,10 @@ from api.system import SystemProbe
 from indexer.backend import SearchBackend
 from indexer.health import resource_looks
 from indexer.registry import dependency_looks
-from streams.errors import SettingsError
+from streams.cluster import kafka_cluster
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
-from streams.settings import Settings, variable
+from streams.settings import Settings
 from streams.topics import OffsetProbe
 from streams.tracing import Tracer
 
@@ -96,13 +96,11 @@ async def open_services(
         tracer: of this process; it is closed as well.
 
     Raises:
-        SettingsError: the settings name no Kafka.
+        SettingsError: the settings name no Kafka, or one of their files cannot be used.
     """
-    servers = settings.kafka_bootstrap_servers
-    if servers is None:
-        raise SettingsError(f"{variable('kafka_bootstrap_servers')} is not set")
-    producer = RecordProducer(servers, client_id="embed-search-api")
-    offsets = OffsetProbe(servers, settings.topic)
+    kafka = kafka_cluster(settings)
+    producer = RecordProducer(kafka, client_id="embed-search-api")
+    offsets = OffsetProbe(kafka, settings.topic)
     methods = make_methods(backends, settings, metrics, tracer)
     admission = make_admission(settings.max_searches, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic, tracer))
@@ -111,7 +109,7 @@ async def open_services(
     try:
         yield Services(
             settings=settings,
-            bootstrap_servers=servers,
+            bootstrap_servers=str(kafka),
             version=version(_DISTRIBUTION),
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
             searcher=Searcher(methods.searched, highlighters, admission),
@@ -123,7 +121,7 @@ async def open_services(
             probe=probe,
             resources=resources,
             metrics=metrics,
-            specs=make_specs(settings, servers, version(_DISTRIBUTION)),
+            specs=make_specs(settings, str(kafka), version(_DISTRIBUTION)),
         )
     finally:
         await _close_all(

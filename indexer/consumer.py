@@ -23,6 +23,7 @@ from indexer.lineage import check_lineage, start_offsets
 from indexer.resources import MemoryGuard, Pressure
 from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
+from streams.cluster import KafkaAddress
 from streams.codec import decode_change
 from streams.dead_letters import DeadLetter, DeadLetterPublisher
 from streams.errors import StreamUnavailable, UndecodableRecord
@@ -46,7 +47,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         index: the index's name.
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: the source of truth.
         group: consumer group.
         limits: when a batch is committed.
@@ -57,7 +58,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
     """
 
     index: str
-    bootstrap_servers: str
+    bootstrap_servers: KafkaAddress
     topic: str
     group: str
     limits: BatchLimits

@@ -19,6 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka import TopicPartition as DeclaredPartition
 
 from streams.broker import CONNECT_TIMEOUT_SECONDS, MAX_RECORD_BYTES, make_broker
+from streams.cluster import KafkaAddress, unavailable
 from streams.errors import StreamUnavailable
 
 Record = Any
@@ -42,12 +43,13 @@ class Feed:
     """One run of reading a topic: from `assign` or `join` to the first error or `stop`.
 
     Args:
-        bootstrap_servers: host:port, several separated by commas.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: the topic's name.
         group: consumer group, for the offsets on dashboards and, when shared, for the split of the partitions.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, *, group: str) -> None:
+    def __init__(self, bootstrap_servers: KafkaAddress, topic: str, *, group: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._group = group
         self._broker: KafkaBroker = make_broker(bootstrap_servers, client_id=group, consumer_only=True)
@@ -184,7 +186,7 @@ class Feed:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                 await self._broker.start()
         except (KafkaError, TimeoutError, OSError) as exc:
-            raise StreamUnavailable(f"Kafka does not answer: {exc!r}") from exc
+            raise await unavailable(self._bootstrap_servers, "does not answer", exc) from exc
 
     def _check_assignment(self) -> None:
         if not self._assignments.empty():

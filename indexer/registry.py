@@ -101,7 +101,7 @@ async def writers(index: str, settings: Settings, tracer: Tracer) -> AsyncIterat
     options = _embedder(settings, niceness=_INDEXING_NICENESS)
     embedder = await EmbedderProcess.start(options)
     try:
-        yield partial(SemanticWriter.open, str(settings.database_url), embedder, tracer=tracer)
+        yield partial(SemanticWriter.open, _database_url(settings), embedder, tracer=tracer)
     finally:
         await embedder.close()
 
@@ -111,7 +111,7 @@ def open_backend(
 ) -> SearchBackend:
     """Open an index for searching; it need not be there yet. Its caches are emptied when memory is short."""
     if index == SEMANTIC:
-        backend = SemanticBackend(str(settings.database_url), _embedder(settings), metrics, tracer=tracer)
+        backend = SemanticBackend(_database_url(settings), _embedder(settings), metrics, tracer=tracer)
         memory.add_cache(backend.clear_caches)
         return backend
     engine = LOCAL_ENGINES[index]
@@ -124,6 +124,10 @@ async def _open_local(index: str, settings: Settings) -> IndexWriter:
     engine = LOCAL_ENGINES[index]
     root = indexes_directory(settings)
     return await ThreadedWriter.open(index, lambda: engine.writer(open_or_create_live(root, engine.settings(settings))))
+
+
+def _database_url(settings: Settings) -> str:
+    return settings.database_url.get_secret_value() if settings.database_url else ""
 
 
 def _embedder(settings: Settings, *, niceness: int = 0) -> EmbedderOptions:

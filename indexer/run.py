@@ -11,6 +11,7 @@ from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_s
 from indexer.health.progress import Progress
 from indexer.registry import SEMANTIC, writers
 from indexer.resources import MemoryGuard
+from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable
 from streams.metrics import Metrics
@@ -49,14 +50,15 @@ async def run_indexer(
     Raises:
         GenerationUnusable: the index must be rebuilt.
         StreamMismatch: the topic is another one, and the index must be rebuilt.
+        SettingsError: a file of the settings of Kafka cannot be used.
     """
-    await _make_topics(settings, progress, stop)
-    bootstrap_servers = str(settings.kafka_bootstrap_servers)
-    producer = RecordProducer(bootstrap_servers, client_id=f"embed-search-{index}-dead-letters")
+    kafka = kafka_cluster(settings)
+    await _make_topics(settings, kafka, progress, stop)
+    producer = RecordProducer(kafka, client_id=f"embed-search-{index}-dead-letters")
     try:
         async with writers(index, settings, tracer) as open_writer:
             indexer = Indexer(
-                _options(index, settings, bootstrap_servers),
+                _options(index, settings, kafka),
                 open_writer,
                 dead_letters=DeadLetterPublisher(producer, settings.dead_letter_topic),
                 metrics=metrics,
@@ -69,13 +71,13 @@ async def run_indexer(
         await producer.close()
 
 
-async def _make_topics(settings: Settings, progress: Progress, stop: asyncio.Event) -> None:
+async def _make_topics(settings: Settings, kafka: KafkaCluster, progress: Progress, stop: asyncio.Event) -> None:
     """Create the topics where they are missing, as soon as Kafka answers."""
     attempt = 0
     while not stop.is_set():
         try:
             await ensure_topics(
-                str(settings.kafka_bootstrap_servers),
+                kafka,
                 settings.topic,
                 dead_letter_topic=settings.dead_letter_topic,
                 partitions=settings.partitions,
@@ -91,12 +93,12 @@ async def _make_topics(settings: Settings, progress: Progress, stop: asyncio.Eve
             return
 
 
-def _options(index: str, settings: Settings, bootstrap_servers: str) -> IndexerOptions:
+def _options(index: str, settings: Settings, kafka: KafkaCluster) -> IndexerOptions:
     shared = index == SEMANTIC
     limits = BatchLimits(settings.batch_documents, settings.batch_bytes, settings.batch_age_ms / 1000)
     return IndexerOptions(
         index=index,
-        bootstrap_servers=bootstrap_servers,
+        bootstrap_servers=kafka,
         topic=settings.topic,
         group=f"embed-search.{settings.topic}.{index}",
         limits=_SEMANTIC_BATCH if shared else limits,

@@ -10,6 +10,8 @@ from typing import Any, Final
 from faststream.kafka import KafkaBroker
 from faststream.kafka.publisher.producer import AioKafkaFastProducerImpl
 
+from streams.cluster import KafkaAddress, broker_security
+
 MAX_RECORD_BYTES: Final = 33_554_432
 """Largest record that is accepted: a body at its largest limit, written as JSON, with room to spare. A record beyond
 the document limits must still reach an indexer, which is who dead-letters it."""
@@ -21,16 +23,17 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 REQUEST_TIMEOUT_MS: Final = 10_000
 
 
-def make_broker(bootstrap_servers: str, *, client_id: str, consumer_only: bool = False) -> KafkaBroker:
+def make_broker(bootstrap_servers: KafkaAddress, *, client_id: str, consumer_only: bool = False) -> KafkaBroker:
     """Build a broker; nothing is connected yet.
 
     Args:
-        bootstrap_servers: host:port, several separated by commas.
+        bootstrap_servers: of Kafka, and how to get in.
         client_id: shown in the Kafka cluster's own logs and quotas.
         consumer_only: whether it never produces, and so connects nothing for it.
     """
     broker = KafkaBroker(
-        bootstrap_servers.split(","),
+        str(bootstrap_servers).split(","),
+        security=broker_security(bootstrap_servers),
         client_id=client_id,
         consumer_only=consumer_only,
         allow_auto_create_topics=False,

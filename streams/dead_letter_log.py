@@ -9,6 +9,7 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streams.broker import REQUEST_TIMEOUT_MS
+from streams.cluster import KafkaAddress
 from streams.dead_letters import DeadLetter
 from streams.errors import StreamUnavailable
 from streams.reader import read_topic
@@ -56,11 +57,11 @@ class FiledLetter(msgspec.Struct, frozen=True):
     omitted: str = ""
 
 
-async def read_dead_letters(bootstrap_servers: str, topic: str) -> AsyncIterator[FiledLetter]:
+async def read_dead_letters(bootstrap_servers: KafkaAddress, topic: str) -> AsyncIterator[FiledLetter]:
     """Every dead letter that the topic holds now, in order within each partition.
 
     Args:
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: of the dead letters.
 
     Raises:
@@ -70,7 +71,9 @@ async def read_dead_letters(bootstrap_servers: str, topic: str) -> AsyncIterator
         yield _filed(record)
 
 
-async def purge_dead_letters(bootstrap_servers: str, topic: str, through: Sequence[LetterPosition] = ()) -> int:
+async def purge_dead_letters(
+    bootstrap_servers: KafkaAddress, topic: str, through: Sequence[LetterPosition] = ()
+) -> int:
     """Delete dead letters for good, up to and including those named, or all there are now.
 
     Returns:
@@ -91,7 +94,7 @@ async def purge_dead_letters(bootstrap_servers: str, topic: str, through: Sequen
     return sum(end - offsets.beginning[partition] for partition, end in doomed.items())
 
 
-async def _delete_before(bootstrap_servers: str, topic: str, ends: dict[int, int]) -> None:
+async def _delete_before(bootstrap_servers: KafkaAddress, topic: str, ends: dict[int, int]) -> None:
     wanted = {TopicPartition(topic, partition): RecordsToDelete(end) for partition, end in ends.items()}
     async with open_admin(bootstrap_servers) as admin:
         try:

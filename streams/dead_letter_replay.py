@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from streams.cluster import KafkaAddress
 from streams.dead_letter_log import FiledLetter, LetterPosition, read_dead_letters
 from streams.publisher import OutgoingRecord, RecordProducer
 from streams.reader import read_topic
@@ -61,12 +62,12 @@ class DeadLetterReplay:
     """Replays the dead letters of one topic.
 
     Args:
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: the source, which the letters go back to.
         dead_letter_topic: where they are.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str, dead_letter_topic: str) -> None:
+    def __init__(self, bootstrap_servers: KafkaAddress, topic: str, dead_letter_topic: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._dead_letter_topic = dead_letter_topic

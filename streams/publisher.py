@@ -18,6 +18,7 @@ from faststream.kafka import KafkaBroker
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from streams.broker import CONNECT_TIMEOUT_SECONDS, make_broker
+from streams.cluster import KafkaAddress, unavailable
 from streams.codec import encode_document
 from streams.document import Document
 from streams.errors import StreamUnavailable
@@ -55,11 +56,11 @@ class RecordProducer:
     """A connection for producing; connects on first use, and again after it was lost.
 
     Args:
-        bootstrap_servers: host:port, several separated by commas.
+        bootstrap_servers: of Kafka, and how to get in.
         client_id: shown in the Kafka cluster's own logs.
     """
 
-    def __init__(self, bootstrap_servers: str, *, client_id: str) -> None:
+    def __init__(self, bootstrap_servers: KafkaAddress, *, client_id: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._client_id = client_id
         self._broker: KafkaBroker | None = None
@@ -119,7 +120,7 @@ class RecordProducer:
                     self._broker = await self._connect()
                 return self._broker
         except (KafkaError, TimeoutError, OSError) as exc:
-            raise self._unavailable(exc) from exc
+            raise await unavailable(self._bootstrap_servers, "does not accept records", exc) from exc
 
     async def _connect(self) -> KafkaBroker:
         broker = make_broker(self._bootstrap_servers, client_id=self._client_id)

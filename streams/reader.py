@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.broker import MAX_RECORD_BYTES, REQUEST_TIMEOUT_MS
+from streams.cluster import KafkaAddress, client_arguments
 from streams.errors import StreamUnavailable
 from streams.topics import read_offsets
 
@@ -16,14 +17,14 @@ _SILENCE_SECONDS: Final = 60.0
 
 
 async def read_topic(
-    bootstrap_servers: str, topic: str, *, start: Mapping[int, int] | None = None
+    bootstrap_servers: KafkaAddress, topic: str, *, start: Mapping[int, int] | None = None
 ) -> AsyncIterator[Any]:
     """Every record (`aiokafka.ConsumerRecord` of raw bytes) that the topic holds at the time of the call.
 
     Order is kept within each partition. Compaction may leave gaps and take records away meanwhile.
 
     Args:
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: to read.
         start: first offset to read by partition; a partition that it lacks is read from its beginning.
 
@@ -32,7 +33,7 @@ async def read_topic(
     """
     end = (await read_offsets(bootstrap_servers, topic)).end
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
+        **client_arguments(bootstrap_servers),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=MAX_RECORD_BYTES + 65_536,

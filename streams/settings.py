@@ -8,12 +8,13 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams.credentials import check_database_url, check_kafka
 from streams.document import MAX_BODY_BYTES
 from streams.errors import SettingsError
 
@@ -30,6 +31,13 @@ STEMMERS: Final = (
 """The languages that Snowball stems (https://snowballstem.org/algorithms/), and `none`."""
 
 STOP_WORDS: Final = ("none", "english")
+
+STORE_FIELDS: Final = (
+    *("kafka_bootstrap_servers", "kafka_security_protocol", "kafka_sasl_mechanism", "kafka_sasl_user"),
+    *("kafka_sasl_password", "kafka_sasl_password_file", "kafka_ca_file", "kafka_certificate_file", "kafka_key_file"),
+    "database_url",
+)
+"""Where Kafka and PostgreSQL are, and how to get in."""
 
 # Read by other entry points than the settings object: the client's target and key, and the cache that set-up fills.
 _PREFIXED_ELSEWHERE = frozenset({"EMBED_SEARCH_URL", "EMBED_SEARCH_API_KEY", "EMBED_SEARCH_CACHE_DIR"})
@@ -59,6 +67,11 @@ def _networks(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(ip_network(name)) for name in names)
 
 
+def _guarded_url(url: SecretStr) -> SecretStr:
+    check_database_url(url.get_secret_value())
+    return url
+
+
 IndexNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names), AfterValidator(_known_methods)]
 
 
@@ -74,10 +87,36 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS"),
         description="`KAFKA_BOOTSTRAP_SERVERS`: host:port[,host:port] of a Kafka cluster; unset, `up` starts its own.",
     )
-    database_url: str | None = Field(
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        description="How Kafka is spoken to, in Kafka's own words: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."
+        " With TLS the name in the broker's certificate is always checked.",
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512",
+        description="How the password is proved to Kafka: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.",
+    )
+    kafka_sasl_user: str | None = Field(default=None, description="User name at Kafka.")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    kafka_sasl_password_file: Path | None = Field(
+        default=None, description="File that holds the password instead; a newline at its end does not belong to it."
+    )
+    kafka_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) of whoever may vouch for the brokers; unset, those that this machine trusts.",
+    )
+    kafka_certificate_file: Path | None = Field(
+        default=None, description="Certificate (PEM) that this system shows to brokers that ask for one."
+    )
+    kafka_key_file: Path | None = Field(
+        default=None, description="Its private key (PEM, not encrypted), if it is not in the same file."
+    )
+    database_url: Annotated[SecretStr, AfterValidator(_guarded_url)] | None = Field(
         default=None,
         validation_alias=AliasChoices("DATABASE_URL"),
-        description="`DATABASE_URL`: a PostgreSQL with pgvector; unset, `up` starts its own.",
+        description="`DATABASE_URL`: a PostgreSQL with pgvector; unset, `up` starts its own. It takes the parameters of"
+        " libpq, such as `?sslmode=verify-full&sslrootcert=FILE`, and must name a mode where its password goes to"
+        " another machine.",
     )
     model_path: Path | None = Field(
         default=None,
@@ -211,6 +250,12 @@ class Settings(BaseSettings):
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        check_kafka(values, {name: variable(name) for name in values})
+        return self
+
     @property
     def dead_letter_topic(self) -> str:
         """Where records go that cannot be indexed."""
@@ -253,5 +298,8 @@ def _refuse_unknown(environment: Mapping[str, str | None]) -> None:
 
 def _describe(error: Any) -> str:  # noqa: ANN401 - pydantic's error details, a mapping
     location = str(error["loc"][0]) if error["loc"] else ""
-    name = variable(location) if location in Settings.model_fields else location
-    return f"{name}: {error['msg']}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not location:  # about several settings, which it names itself
+        return message
+    # The place is a field, or its variable where that has a name of its own.
+    return f"{variable(location) if location in Settings.model_fields else location}: {message}"

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streams.broker import CONNECT_TIMEOUT_SECONDS, MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, REQUEST_TIMEOUT_MS
+from streams.cluster import KafkaAddress, client_arguments, unavailable
 from streams.errors import StreamUnavailable
 
 _DAY_MS: Final = 86_400_000
@@ -68,7 +69,7 @@ class OffsetSource(Protocol):
 
 
 async def ensure_topics(
-    bootstrap_servers: str, topic: str, *, dead_letter_topic: str, partitions: int, replication_factor: int
+    bootstrap_servers: KafkaAddress, topic: str, *, dead_letter_topic: str, partitions: int, replication_factor: int
 ) -> None:
     """Create both topics where they are missing; an existing topic is left as it is.
 
@@ -90,7 +91,7 @@ async def ensure_topics(
             _log.info("topic created", topic=name)
 
 
-async def read_offsets(bootstrap_servers: str, topic: str) -> TopicOffsets:
+async def read_offsets(bootstrap_servers: KafkaAddress, topic: str) -> TopicOffsets:
     """Ask for the readable range of a topic.
 
     Raises:
@@ -107,11 +108,11 @@ class OffsetProbe:
     """Asks for the readable range of a topic over connections that are kept.
 
     Args:
-        bootstrap_servers: host:port, several separated by commas.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: the topic's name.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, bootstrap_servers: KafkaAddress, topic: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._connections: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
@@ -142,15 +143,13 @@ class OffsetProbe:
                 return await self._read(*await self._connected())
         except (KafkaError, TimeoutError, OSError) as exc:
             await self._disconnect()
-            raise StreamUnavailable(f"Kafka at {self._bootstrap_servers} does not answer: {exc!r}") from exc
+            raise await unavailable(self._bootstrap_servers, "does not answer", exc) from exc
 
     async def _connected(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
         if self._connections is None:
-            servers = self._bootstrap_servers.split(",")
-            admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=servers, enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
-            )
+            arguments = client_arguments(self._bootstrap_servers) | {"request_timeout_ms": REQUEST_TIMEOUT_MS}
+            admin = AIOKafkaAdminClient(**arguments)
+            consumer = AIOKafkaConsumer(**arguments, enable_auto_commit=False)
             try:
                 await admin.start()
                 await consumer.start()
@@ -200,18 +199,18 @@ def _partition_numbers(description: Mapping[str, Any]) -> list[int]:
 
 
 @asynccontextmanager
-async def open_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(bootstrap_servers: KafkaAddress) -> AsyncIterator[AIOKafkaAdminClient]:
     """A connection for administration, for as long as the block runs.
 
     Raises:
         StreamUnavailable: Kafka does not answer.
     """
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaAdminClient(**client_arguments(bootstrap_servers), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await client.start()
         yield client
     except (KafkaError, TimeoutError, OSError) as exc:
-        raise StreamUnavailable(f"Kafka at {bootstrap_servers} does not answer: {exc!r}") from exc
+        raise await unavailable(bootstrap_servers, "does not answer", exc) from exc
     finally:
         await client.close()

@@ -15,8 +15,10 @@ from rich.table import Table
 from infra.cli.client import ApiClient
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
+from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPlan, ReplayReport
+from streams.settings import load_settings
 
 _SHOWN_CHARACTERS: Final = 2_000
 _PIPE_COLUMNS: Final = 10_000
@@ -133,16 +135,16 @@ def purge_command(*, through: list[LetterPosition], everything: bool, url: str, 
     click.echo(f'{{"purged": {purged}}}' if as_json else f"purged {purged:,} dead letters")
 
 
-def _source(url: str) -> tuple[str, str, str]:
-    """Broker, topic of documents, topic of dead letters."""
+def _source(url: str) -> tuple[KafkaCluster, str, str]:
+    """Cluster, topic of documents, topic of dead letters."""
     with ApiClient(url) as api:
         stream = api.stream()
-    return stream["bootstrap_servers"], stream["topic"], f"{stream['topic']}.dlq"
+    return kafka_cluster(load_settings(), stream["bootstrap_servers"]), stream["topic"], f"{stream['topic']}.dlq"
 
 
-def _stream(url: str) -> tuple[str, str]:
-    bootstrap_servers, _, dead_letter_topic = _source(url)
-    return bootstrap_servers, dead_letter_topic
+def _stream(url: str) -> tuple[KafkaCluster, str]:
+    kafka, _, dead_letter_topic = _source(url)
+    return kafka, dead_letter_topic
 
 
 def _chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
@@ -153,10 +155,10 @@ def _chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
 
 
 async def _newest(
-    bootstrap_servers: str, topic: str, choose: Callable[[FiledLetter], bool], limit: int
+    kafka: KafkaCluster, topic: str, choose: Callable[[FiledLetter], bool], limit: int
 ) -> list[FiledLetter]:
     kept: deque[FiledLetter] = deque(maxlen=limit)
-    async for filed in read_dead_letters(bootstrap_servers, topic):
+    async for filed in read_dead_letters(kafka, topic):
         if choose(filed):
             kept.append(filed)
     return list(kept)

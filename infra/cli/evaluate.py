@@ -25,8 +25,9 @@ from infra.local.system import LocalSystem
 from infra.setup.artifacts import Artifacts, cache_directory
 from infra.supervisor.data_directory import open_data_directory
 from infra.supervisor.ports import free_port
+from streams.cluster import KafkaCluster, kafka_cluster
 from streams.document import MAX_BODY_BYTES
-from streams.settings import METHODS, load_settings
+from streams.settings import METHODS, STORE_FIELDS, Settings, load_settings
 from streams.watermark import Token
 
 
@@ -49,10 +50,11 @@ def eval_command(path: Path, url: str | None, *, as_json: bool) -> None:
 async def _evaluate(path: Path, judged: Sequence[Judged], url: str | None, show: Progress) -> dict[str, Figures]:
     if url is None:
         async with _own_system() as system:
-            return await _run(path, judged, _Target(system.url, system.bootstrap_servers, system.settings.topic), show)
+            return await _run(path, judged, _Target(system.url, system.kafka, system.settings.topic), show)
     with ApiClient(url) as api:
         stream = api.stream()
-    return await _run(path, judged, _Target(url, stream["bootstrap_servers"], stream["topic"]), show)
+    kafka = kafka_cluster(load_settings(), stream["bootstrap_servers"])
+    return await _run(path, judged, _Target(url, kafka, stream["topic"]), show)
 
 
 async def _run(path: Path, judged: Sequence[Judged], target: "_Target", show: Progress) -> dict[str, Figures]:
@@ -75,14 +77,14 @@ class _Target(msgspec.Struct, frozen=True):
     """The system to measure."""
 
     url: str
-    bootstrap_servers: str
+    kafka: KafkaCluster
     topic: str
 
 
 async def _publish(path: Path, target: _Target, show: Progress) -> Token:
     show("publishing", 0.0)
     entries = read_documents(path, kind="beir", source="", max_body_bytes=MAX_BODY_BYTES)
-    publisher = CorpusPublisher(target.bootstrap_servers, target.topic, on_progress=lambda _: None)
+    publisher = CorpusPublisher(target.kafka, target.topic, on_progress=lambda _: None)
     report = await publisher.publish(entries)
     show("publishing", 1.0)
     return Token.decode(report.token)
@@ -92,8 +94,8 @@ async def _publish(path: Path, target: _Target, show: Progress) -> Token:
 async def _own_system() -> AsyncIterator[LocalSystem]:
     """A whole system in a temporary folder, on free ports, with stores of its own whatever the environment names."""
     with tempfile.TemporaryDirectory(prefix="embed-search-eval-") as folder:
-        own = {"data_dir": Path(folder), "port": free_port(), "kafka_bootstrap_servers": None, "database_url": None}
-        settings = load_settings().model_copy(update=own)
+        stores = {field: Settings.model_fields[field].default for field in STORE_FIELDS}
+        settings = load_settings().model_copy(update=stores | {"data_dir": Path(folder), "port": free_port()})
         with open_data_directory(settings.data_dir) as directory:
             system = LocalSystem(settings, directory, Artifacts(cache_directory(os.environ)))
             async with running_system(system, lambda _: None):

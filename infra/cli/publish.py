@@ -15,6 +15,7 @@ from infra.cli.client import ApiClient
 from infra.cli.options import json_option, url_option
 from infra.corpus.publish import CorpusPublisher, PublishReport
 from infra.corpus.readers import Entry, Format, read_documents
+from streams.cluster import kafka_cluster
 from streams.settings import load_settings
 from streams.topics import ensure_topics
 from streams.tracing import Tracer
@@ -60,8 +61,9 @@ def _entries(paths: tuple[Path, ...], kind: Format, source: str) -> Iterator[Ent
 
 async def _publish(bootstrap_servers: str, topic: str, entries: Iterator[Entry], doomed: str) -> PublishReport:
     settings = load_settings()
+    kafka = kafka_cluster(settings, bootstrap_servers)
     await ensure_topics(
-        bootstrap_servers,
+        kafka,
         topic,
         dead_letter_topic=f"{topic}.dlq",
         partitions=settings.partitions,
@@ -83,7 +85,7 @@ async def _publish(bootstrap_servers: str, topic: str, entries: Iterator[Entry],
             progress.update(task, read=f"{counts['documents']:,} documents, {counts['bytes'] / _MEGABYTE:.1f} MB")
 
         tracer = Tracer("publish", settings.otlp_endpoint)
-        publisher = CorpusPublisher(bootstrap_servers, topic, on_progress=advance, tracer=tracer)
+        publisher = CorpusPublisher(kafka, topic, on_progress=advance, tracer=tracer)
         try:
             return await publisher.publish(entries, delete_missing_from=doomed)
         finally:

@@ -11,6 +11,7 @@ from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
 from infra.probes.server import probed
+from streams.cluster import kafka_cluster
 from streams.errors import SettingsError
 from streams.logs import configure_logs
 from streams.metrics import open_metrics
@@ -41,6 +42,7 @@ def api_command() -> None:
 def _require_stores(settings: Settings, indexes: Sequence[str]) -> None:
     if settings.kafka_bootstrap_servers is None:
         raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set; `embed-search up` starts a Kafka of its own")
+    kafka_cluster(settings)  # its files, before anything runs
     if "semantic" in indexes and settings.database_url is None:
         raise SettingsError(
             "DATABASE_URL is not set; the index semantic needs it (EMBED_SEARCH_INDEXES can leave it out)"

@@ -61,7 +61,7 @@ async def _welcome(system: LocalSystem, supervisor: Supervisor, console: Console
 
 async def _load_sample(system: LocalSystem, console: Console) -> None:
     loader = SampleLoader(
-        system.directory.root, bootstrap_servers=system.bootstrap_servers, topic=system.settings.topic, url=system.url
+        system.directory.root, bootstrap_servers=system.kafka, topic=system.settings.topic, url=system.url
     )
     with step_bars(console) as show:
         await loader.load(show)

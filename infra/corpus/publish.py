@@ -9,6 +9,7 @@ import msgspec
 
 from infra.corpus.readers import Entry, Refused
 from streams.change import Position, Upsert
+from streams.cluster import KafkaAddress
 from streams.codec import decode_change
 from streams.document import Document
 from streams.errors import UndecodableRecord
@@ -46,14 +47,19 @@ class CorpusPublisher:
     """Publishes one corpus.
 
     Args:
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: of documents.
         on_progress: told of every entry: bytes read for it.
         tracer: of this process, if anybody is to see what is published.
     """
 
     def __init__(
-        self, bootstrap_servers: str, topic: str, *, on_progress: Callable[[int], None], tracer: Tracer | None = None
+        self,
+        bootstrap_servers: KafkaAddress,
+        topic: str,
+        *,
+        on_progress: Callable[[int], None],
+        tracer: Tracer | None = None,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic

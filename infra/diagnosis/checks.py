@@ -14,7 +14,8 @@ import msgspec
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import require_free_port
 from infra.supervisor.service import StartError
-from streams.errors import StreamUnavailable
+from streams.cluster import kafka_cluster
+from streams.errors import SettingsError, StreamUnavailable
 from streams.settings import Settings
 from streams.topics import read_offsets
 
@@ -90,8 +91,8 @@ async def _kafka(settings: Settings) -> Finding:
     if settings.kafka_bootstrap_servers is None:
         return Finding("kafka", "ok", "`up` starts its own")
     try:
-        offsets = await read_offsets(settings.kafka_bootstrap_servers, settings.topic)
-    except StreamUnavailable as exc:
+        offsets = await read_offsets(kafka_cluster(settings), settings.topic)
+    except (StreamUnavailable, SettingsError) as exc:
         return Finding("kafka", "broken", str(exc), "check KAFKA_BOOTSTRAP_SERVERS; indexers create the topic")
     return Finding("kafka", "ok", f"topic {settings.topic} has {len(offsets.end)} partitions")
 
@@ -102,7 +103,7 @@ async def _database(settings: Settings) -> Finding:
     if settings.database_url is None:
         return Finding("postgresql", "ok", "`up` starts its own")
     try:
-        connection = await asyncpg.connect(settings.database_url, timeout=_TIMEOUT_SECONDS)
+        connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=_TIMEOUT_SECONDS)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as exc:
         return Finding("postgresql", "broken", f"does not answer: {exc}", "check DATABASE_URL")
     try:

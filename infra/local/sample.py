@@ -13,6 +13,7 @@ from infra.corpus.publish import CorpusPublisher
 from infra.corpus.readers import read_documents
 from infra.local.follow import Progress, follow
 from infra.supervisor.service import StartError
+from streams.cluster import KafkaAddress
 from streams.document import MAX_BODY_BYTES
 from streams.watermark import Token
 
@@ -32,12 +33,12 @@ class SampleLoader:
 
     Args:
         directory: keeps the note of what was loaded.
-        bootstrap_servers: of Kafka.
+        bootstrap_servers: of Kafka, and how to get in.
         topic: of documents.
         url: of the API, which knows how far each index is.
     """
 
-    def __init__(self, directory: Path, *, bootstrap_servers: str, topic: str, url: str) -> None:
+    def __init__(self, directory: Path, *, bootstrap_servers: KafkaAddress, topic: str, url: str) -> None:
         self._note = directory / "sample.json"
         self._corpus = directory / "sample.ndjson"
         self._bootstrap_servers = bootstrap_servers

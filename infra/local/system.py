@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 import httpx
+from pydantic import SecretStr
 
 from infra.kafka.server import KafkaServer
 from infra.local.ports import choose_ports
@@ -17,6 +18,7 @@ from infra.setup.artifacts import Artifacts
 from infra.supervisor.data_directory import DataDirectory
 from infra.supervisor.ports import require_free_port
 from infra.supervisor.service import Service, StartError
+from streams.cluster import KafkaCluster, kafka_cluster
 from streams.settings import Settings, variable
 
 _PROBE_SECONDS: Final = 4.0
@@ -52,6 +54,11 @@ class LocalSystem:
     def bootstrap_servers(self) -> str:
         """Where Kafka answers."""
         return self.settings.kafka_bootstrap_servers or f"127.0.0.1:{self._ports.kafka}"
+
+    @property
+    def kafka(self) -> KafkaCluster:
+        """The same, and how to get in."""
+        return kafka_cluster(self.settings, self.bootstrap_servers)
 
     def services(self) -> list[Service]:
         """Everything to run, each with what it waits for.
@@ -92,8 +99,9 @@ class LocalSystem:
         metrics = self.directory.root / "run" / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)  # files of processes that are gone would be summed up again
         metrics.mkdir(parents=True)
+        ours = {variable(field) for field in Settings.model_fields}
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name.upper() not in ours},
             **self._plain_settings(),
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "EMBED_SEARCH_DATA_DIR": str(self.directory.root),
@@ -107,12 +115,13 @@ class LocalSystem:
         model = self.settings.model_path or self._artifacts.model
         if not model.is_file():
             raise StartError(f"the embedding model is not at {model}: run `make setup`, or set MODEL_PATH")
-        database_url = self.settings.database_url or (self._postgres.dsn if self._postgres else "")
+        given = self.settings.database_url
+        database_url = given.get_secret_value() if given else self._postgres.dsn if self._postgres else ""
         return {"MODEL_PATH": str(model), "DATABASE_URL": database_url}
 
     def _plain_settings(self) -> dict[str, str]:
         values = self.settings.model_dump(exclude=set(_LOCAL_ONLY), exclude_none=True)
-        return {variable(name): ",".join(v) if isinstance(v, tuple) else str(v) for name, v in values.items()}
+        return {variable(name): _text(value) for name, value in values.items()}
 
     def _probe_port(self, number: int) -> dict[str, str]:
         """The port of each indexer: the one that is set, and those that follow."""
@@ -145,3 +154,10 @@ class LocalSystem:
                 return (await client.get(f"{self.url}/readyz")).is_success
         except httpx.TransportError:
             return False
+
+
+def _text(value: object) -> str:
+    """A setting as its variable has it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -197,7 +197,7 @@ async def test_an_absent_broker_is_said_in_time() -> None:
     started = time.monotonic()
     for partitions in ([0], None):
         feed = Feed(f"127.0.0.1:{free_port()}", "documents", group="nobody")
-        with pytest.raises(StreamUnavailable, match="Kafka does not answer"):
+        with pytest.raises(StreamUnavailable, match=r"Kafka at .* does not answer"):
             await (feed.join() if partitions is None else feed.assign(partitions))
         await feed.stop()
     assert time.monotonic() - started < 25

@@ -23,8 +23,10 @@ from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import Artifacts, cache_directory
 from infra.supervisor.ports import free_port
 from tests.services import containers
+from tests.services.certificates import Certificates, make_certificates
+from tests.services.secured_kafka import SecuredKafka, running_secured_kafka
 
-_SERVICES = frozenset({"kafka_bootstrap", "postgres_dsn", "model_path"})
+_SERVICES = frozenset({"kafka_bootstrap", "secured_kafka", "postgres_dsn", "model_path"})
 _STATEMENT_WITHIN = 30.0
 _EXPERIMENTS = Path(__file__).parent.parent / "faults"
 
@@ -78,6 +80,19 @@ def kafka_bootstrap(docker_engine: bool, artifacts: Artifacts, request: pytest.F
         directory: Path = request.getfixturevalue("service_directory") / "kafka"
         server = KafkaServer(directory, jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
         yield stack.enter_context(server.running())
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates, good and bad."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(artifacts: Artifacts, service_directory: Path, certificates: Certificates) -> Iterator[SecuredKafka]:
+    """A real broker with TLS and passwords, never in a container: the project's own launcher runs it."""
+    with running_secured_kafka(service_directory / "secured-kafka", artifacts.kafka_jars, certificates) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

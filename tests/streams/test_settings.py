@@ -35,7 +35,8 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.port == 9000
     assert settings.kafka_bootstrap_servers == "one:9092,two:9092"
-    assert settings.database_url == "postgresql://somewhere/db"
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql://somewhere/db"
     assert settings.model_path == Path("/models/m.gguf")
 
 
@@ -145,3 +146,124 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_setting_is_described() -> None:
     """The documentation is made from the descriptions."""
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@127.0.0.1:5432/db",
+        "postgresql://me:hunter2@localhost/db",
+        "postgresql://me:hunter2@[::1]/db",
+        "postgresql:///db?user=me&password=hunter2",
+        "postgresql://me:hunter2@/db?host=/run/postgresql",
+        "postgresql://me@db.example/db",
+        "postgresql://me:hunter2@db.example/db?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgresql://me:hunter2@db.example/db?sslmode=require",
+        "postgresql://me:hunter2@db.example/db?sslmode=disable",
+    ],
+)
+def test_a_database_url_that_says_how_its_password_travels(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays on this machine, there is none, or the mode was chosen, for better or worse."""
+    monkeypatch.setenv("DATABASE_URL", url)
+    database_url = load_settings().database_url
+    assert database_url is not None
+    assert database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@db.example/db",
+        "postgresql://me:hunter2@db.example/db?sslmode=prefer",
+        "postgresql://me:hunter2@db.example/db?sslmode=allow",
+        "postgresql://me:hunter2@127.0.0.1,db.example/db",
+        "postgresql://me@db.example/db?password=hunter2",
+        "postgresql://me:hunter2@127.0.0.1.example/db",
+        "postgresql://me:hunter2@/db?host=db.example",
+        "postgresql://me:hunter2@10.0.0.1:5432/db",
+        "mysql://me:hunter2@127.0.0.1/db",
+        "me:hunter2@127.0.0.1/db",
+        "postgresql://me:hunter2@[127.0.0.1/db",
+    ],
+)
+def test_a_password_in_clear_text_has_to_be_chosen(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libpq does by default depends on whoever is in between; the message does not repeat the password."""
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SettingsError, match=r"^DATABASE_URL: ") as refusal:
+        load_settings()
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_the_mode_of_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does for libpq, unless the URL has one of its own."""
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db.example/db")
+    assert load_settings().database_url
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db.example/db?sslmode=prefer")
+    with pytest.raises(SettingsError):
+        load_settings()
+
+
+KAFKA = "EMBED_SEARCH_KAFKA"
+SASL = {"SASL_USER": "me", "SASL_PASSWORD": "hunter2"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"SECURITY_PROTOCOL": "ssl"}, "SECURITY_PROTOCOL"),
+        ({"SECURITY_PROTOCOL": "TLS"}, "SECURITY_PROTOCOL"),
+        ({"SASL_MECHANISM": "GSSAPI"}, "SASL_MECHANISM"),
+        (SASL, "SASL_USER"),
+        ({"SECURITY_PROTOCOL": "SSL", **SASL}, "SASL_USER"),
+        ({"SECURITY_PROTOCOL": "SSL", "SASL_PASSWORD_FILE": "f"}, "SASL_PASSWORD_FILE"),
+        ({"CA_FILE": "f"}, "CA_FILE"),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CA_FILE": "f", **SASL}, "CA_FILE"),
+        ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": "f"}, "CERTIFICATE_FILE"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_USER"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "SASL_USER": "me"}, "SASL_PASSWORD"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL", "SASL_PASSWORD_FILE": "f", **SASL}, "SASL_PASSWORD_FILE"),
+        ({"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", **SASL}, "SASL_MECHANISM"),
+    ],
+)
+def test_security_of_kafka_that_has_no_effect_or_is_not_whole_stops_the_start(
+    given: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sets a password believes that it is asked for; one that goes out in clear text is refused."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092,kafka.example:9092")
+    for name, value in given.items():
+        monkeypatch.setenv(f"{KAFKA}_{name}", value)
+    with pytest.raises(SettingsError, match=f"{KAFKA}_{named}") as refusal:
+        load_settings()
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_credentials_need_a_kafka_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They go to no broker that somebody else names, and the one that `up` starts wants none."""
+    for name, value in {"SECURITY_PROTOCOL": "SASL_SSL", **SASL}.items():
+        monkeypatch.setenv(f"{KAFKA}_{name}", value)
+    with pytest.raises(SettingsError, match="needs KAFKA_BOOTSTRAP_SERVERS"):
+        load_settings()
+
+
+@pytest.mark.parametrize("servers", ["127.0.0.1:9092", "localhost:9092,[::1]:9092"])
+def test_a_plain_password_may_stay_on_this_machine(servers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is in between there."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    for name, value in {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": "PLAIN", **SASL}.items():
+        monkeypatch.setenv(f"{KAFKA}_{name}", value)
+    assert load_settings().kafka_sasl_mechanism == "PLAIN"
+
+
+def test_secrets_are_masked_wherever_settings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `repr`, in a dump, in JSON."""
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@127.0.0.1/db")
+    for name, value in {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", **SASL}.items():
+        monkeypatch.setenv(f"{KAFKA}_{name}", value)
+    settings = load_settings(port=9000)
+    shown = f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert "hunter2" not in shown
+    assert settings.kafka_sasl_password is not None
+    assert settings.kafka_sasl_password.get_secret_value() == "hunter2"

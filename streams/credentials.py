@@ -6,6 +6,7 @@ They look at settings alone. Whether a broker or a database is who it says it is
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -13,12 +14,14 @@ SASL_PROTOCOLS: Final = frozenset({"SASL_PLAINTEXT", "SASL_SSL"})
 TLS_PROTOCOLS: Final = frozenset({"SSL", "SASL_SSL"})
 
 _SCHEMES: Final = frozenset({"postgresql", "postgres"})
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _UNDECIDED: Final = frozenset({"", "allow", "prefer"})
 """Modes of libpq that go on without TLS when the other side, or whoever is in between, says that it has none."""
 
 
 def check_database_url(url: str) -> None:
-    """Refuse a URL that would send its password in clear text without saying so.
+    """Refuse a URL that would send its password in clear text without saying so, or that nobody can connect with.
 
     Raises:
         ValueError: what is wrong with it, without repeating it.
@@ -32,6 +35,10 @@ def check_database_url(url: str) -> None:
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     account, _, hosts = parts.netloc.rpartition("@")
     mode = query.get("sslmode", os.environ.get("PGSSLMODE", ""))
+    if mode and mode not in _MODES:
+        raise ValueError(f"sslmode must be one of {', '.join(_MODES)}")
+    if absent := [name for name in _FILES if name in query and not Path(query[name]).is_file()]:
+        raise ValueError(f"{absent[0]} names no file")
     if not (":" in account or "password" in query) or mode not in _UNDECIDED:
         return
     for host in (query.get("host") or hosts).split(","):

@@ -79,7 +79,12 @@ class Settings(BaseSettings):
     """The settings object; the variable of a field is `EMBED_SEARCH_` and its name in capitals, or what it says."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     kafka_bootstrap_servers: str | None = Field(

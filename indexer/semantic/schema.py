@@ -93,7 +93,9 @@ async def open_or_create_live(connection: Any, settings: SemanticSettings) -> Se
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         try:
-            await connection.execute(_COMMON)
+            # Looked for first: a role that may only make tables is refused even what is there already.
+            if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.generations"):
+                await connection.execute(TABLE_OF_GENERATIONS)
         except asyncpg.FeatureNotSupportedError as exc:
             raise GenerationUnusable("the database has no pgvector extension: install it there") from exc
         live = await live_generation(connection)
@@ -147,7 +149,7 @@ async def read_watermark(connection: Any, generation: SemanticGeneration) -> Wat
     return Watermark(rows[0]["topic"], rows[0]["cluster"], offsets, newest)
 
 
-_COMMON: Final = f"""
+TABLE_OF_GENERATIONS: Final = f"""
 CREATE EXTENSION IF NOT EXISTS vector;
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.generations (
@@ -158,6 +160,7 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.generations (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON {SCHEMA}.generations (live) WHERE live;
 """
+"""What there must be before there is any generation; whoever owns the database makes it."""
 
 
 async def _create(connection: Any, generation: SemanticGeneration) -> None:  # noqa: ANN401 - see above

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "dlq": ("infra.cli.dlq", "List, show, replay and purge the dead letters."),
     "verify": ("infra.cli.verify", "Check the files and the scores of the indexes."),
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
+    "roles": ("infra.cli.roles", "Make the database roles of indexer and API."),
     "keys": ("infra.cli.keys", "Make, list and revoke API keys."),
     "bench": ("infra.cli.bench", "Compare our engines with what people use today."),
     "doctor": ("infra.cli.doctor", "Check every dependency and setting."),

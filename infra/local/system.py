@@ -6,13 +6,16 @@ Every child gets its settings through the environment, so that it starts exactly
 import os
 import shutil
 import sys
+from functools import partial
 from typing import Final
 
 import httpx
+import msgspec
 from pydantic import SecretStr
 
 from infra.kafka.server import KafkaServer
 from infra.local.ports import choose_ports
+from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.data_directory import DataDirectory
@@ -25,6 +28,7 @@ _PROBE_SECONDS: Final = 4.0
 _INDEXER_STOP_SECONDS: Final = 30.0
 _API_STOP_SECONDS: Final = 15.0
 _API_READY_SECONDS: Final = 120.0
+_SEMANTIC: Final = "semantic"
 _LOCAL_ONLY: Final = frozenset({"kafka_bootstrap_servers", "database_url", "model_path", "data_dir"})
 
 
@@ -43,6 +47,7 @@ class LocalSystem:
         self._artifacts = artifacts
         self._ports = choose_ports(directory.root / "ports.json")
         self._postgres = self._own_postgres()
+        self._roles_made = False
 
     @property
     def url(self) -> str:
@@ -81,7 +86,8 @@ class LocalSystem:
         if self.settings.kafka_bootstrap_servers is None:
             stores.append(self._kafka().service())
         if self._postgres is not None:
-            stores.append(self._postgres.service())
+            service = self._postgres.service()
+            stores.append(msgspec.structs.replace(service, ready=partial(self._roles_are_there, self._postgres)))
         return stores
 
     def _kafka(self) -> KafkaServer:
@@ -90,9 +96,18 @@ class LocalSystem:
         return KafkaServer(self.directory.kafka, jars=jars, port=ports.kafka, controller_port=ports.controller)
 
     def _own_postgres(self) -> PostgresServer | None:
-        if self.settings.database_url or "semantic" not in self.settings.indexes:
+        if self.settings.database_url or _SEMANTIC not in self.settings.indexes:
             return None
         return PostgresServer(self.directory.postgres, port=self._ports.postgres)
+
+    async def _roles_are_there(self, postgres: PostgresServer) -> bool:
+        """Whether PostgreSQL answers and has the roles that the children connect as; they are made with the first."""
+        if not await postgres.ready():
+            return False
+        if not self._roles_made:
+            await make_roles(postgres.dsn, {role: postgres.password_of(role) for role in ROLES})
+            self._roles_made = True
+        return True
 
     def _environment(self) -> dict[str, str]:
         """The environment of every child: what was given, with the settings as they are now in effect."""
@@ -106,18 +121,21 @@ class LocalSystem:
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "EMBED_SEARCH_DATA_DIR": str(self.directory.root),
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-            **self._semantic_environment(),
         }
 
-    def _semantic_environment(self) -> dict[str, str]:
-        if "semantic" not in self.settings.indexes:
-            return {}
+    def _semantic_environment(self, role: str) -> dict[str, str]:
+        """What those need who know the semantic index, as a role of the database that may do what they must."""
         model = self.settings.model_path or self._artifacts.model
         if not model.is_file():
             raise StartError(f"the embedding model is not at {model}: run `make setup`, or set MODEL_PATH")
-        given = self.settings.database_url
-        database_url = given.get_secret_value() if given else self._postgres.dsn if self._postgres else ""
-        return {"MODEL_PATH": str(model), "DATABASE_URL": database_url}
+        return {"MODEL_PATH": str(model), "DATABASE_URL": self._database_url(role)}
+
+    def _database_url(self, role: str) -> str:
+        if self.settings.database_url is not None:
+            return self.settings.database_url.get_secret_value()
+        if self._postgres is None:
+            raise StartError(f"{variable('database_url')} is not set, and no PostgreSQL is run")
+        return url_of_role(self._postgres.dsn, role, self._postgres.password_of(role))
 
     def _plain_settings(self) -> dict[str, str]:
         values = self.settings.model_dump(exclude=set(_LOCAL_ONLY), exclude_none=True)
@@ -132,7 +150,7 @@ class LocalSystem:
         return Service(
             name=f"index-{index}",
             argv=(sys.executable, "-m", "infra.cli", "index", index),
-            env=environment,
+            env=environment | (self._semantic_environment(WRITER) if index == _SEMANTIC else {}),
             after=after,
             stop_within=_INDEXER_STOP_SECONDS,
         )
@@ -141,7 +159,7 @@ class LocalSystem:
         return Service(
             name="api",
             argv=(sys.executable, "-m", "infra.cli", "api"),
-            env=environment,
+            env=environment | (self._semantic_environment(READER) if _SEMANTIC in self.settings.indexes else {}),
             after=after,
             ready=self._api_is_ready,
             ready_within=_API_READY_SECONDS,

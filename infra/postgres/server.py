@@ -46,7 +46,8 @@ _SETTINGS = {
 class PostgresServer:
     """One PostgreSQL cluster and how to run it.
 
-    TCP on loopback only; the generated password lies in `DIRECTORY/password`, readable by its owner alone.
+    TCP on loopback only; the generated passwords lie beside the cluster (`password` is the owner's), readable by their
+    owner alone.
 
     Args:
         directory: holds the cluster and its password; made when missing.
@@ -61,10 +62,12 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """The connection string, with the password, which is made with the first call."""
-        if not self._password_file.exists():
-            self._write_password()
-        return f"postgresql://{ROLE}:{self._password_file.read_text()}@{LOOPBACK}:{self._port}/{DATABASE}"
+        """The connection string of the owner, with the password, which is made with the first call."""
+        return f"postgresql://{ROLE}:{_password(self._password_file)}@{LOOPBACK}:{self._port}/{DATABASE}"
+
+    def password_of(self, role: str) -> str:
+        """The password kept for a role, made with the first call; whoever makes the role gives it this one."""
+        return _password(self._directory / f"{role}.password")
 
     @property
     def _password_file(self) -> Path:
@@ -139,8 +142,7 @@ class PostgresServer:
     def _initialise(self, account: Account | None) -> None:
         unfinished = self._directory / "cluster.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        if not self._password_file.exists():
-            self._write_password()
+        _password(self._password_file)
         if account:
             os.chown(self._password_file, account.uid, account.gid)
         locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
@@ -150,19 +152,6 @@ class PostgresServer:
             account, "postgres", "--single", "-D", str(unfinished), "postgres", text=f"CREATE DATABASE {DATABASE}\n"
         )
         unfinished.rename(self._cluster)
-        sync_directory(self._directory)
-
-    def _write_password(self) -> None:
-        """Write it aside and rename: whoever finds the file finds a whole password."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = self._password_file.with_suffix(".unfinished")
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(24))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(self._password_file)
         sync_directory(self._directory)
 
     def _run(self, account: Account | None, program: str, *arguments: str, text: str = "") -> None:
@@ -198,6 +187,22 @@ async def answers_queries(dsn: str) -> bool:
         return bool(await connection.fetchval("SELECT 1", timeout=_QUERY_WITHIN) == 1)
     finally:
         connection.terminate()
+
+
+def _password(path: Path) -> str:
+    """Read it, and make it before if there is none: written aside and renamed, so that a file holds a whole one."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.unlink(missing_ok=True)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+        sync_directory(path.parent)
+    return path.read_text()
 
 
 def _programs() -> Path:

@@ -1,5 +1,6 @@
 """Settings: where they come from, and what stops the start."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_a_wrong_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(refusal.value)
 
 
+def test_no_value_is_repeated_by_the_cause_of_a_refusal_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback has the whole chain of errors."""
+    monkeypatch.setenv("EMBED_SEARCH_PORT", "hunter2")
+    monkeypatch.setenv("EMBED_SEARCH_KAFKA_SASL_PASSWORD", "hunter3")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter4@db.example/db")
+    with pytest.raises(SettingsError) as refusal:
+        load_settings()
+    assert "hunter" not in "".join(traceback.format_exception(refusal.value))
+
+
 def test_a_list_is_separated_by_commas_and_kept_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers list the methods in one order, however they were typed."""
     monkeypatch.setenv("EMBED_SEARCH_INDEXES", " semantic, bm25,bm25 ,")
@@ -157,7 +168,7 @@ def test_every_setting_is_described() -> None:
         "postgresql:///db?user=me&password=hunter2",
         "postgresql://me:hunter2@/db?host=/run/postgresql",
         "postgresql://me@db.example/db",
-        "postgresql://me:hunter2@db.example/db?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgresql://me:hunter2@db.example/db?sslmode=verify-full",
         "postgresql://me:hunter2@db.example/db?sslmode=require",
         "postgresql://me:hunter2@db.example/db?sslmode=disable",
     ],
@@ -181,6 +192,9 @@ def test_a_database_url_that_says_how_its_password_travels(url: str, monkeypatch
         "postgresql://me:hunter2@127.0.0.1.example/db",
         "postgresql://me:hunter2@/db?host=db.example",
         "postgresql://me:hunter2@10.0.0.1:5432/db",
+        "postgresql://me:hunter2@127.0.0.1/db?sslmode=verify_full",
+        "postgresql://me:hunter2@127.0.0.1/db?sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
+        "postgresql://me:hunter2@127.0.0.1/db?sslmode=verify-full&sslrootcert=system",
         "mysql://me:hunter2@127.0.0.1/db",
         "me:hunter2@127.0.0.1/db",
         "postgresql://me:hunter2@[127.0.0.1/db",

@@ -3,10 +3,13 @@
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from infra.local.system import LocalSystem
+from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.data_directory import DataDirectory
 from infra.supervisor.ports import free_port
@@ -47,13 +50,45 @@ def test_an_index_that_is_left_out_needs_no_store_of_its_own(tmp_path: Path, art
 
 def test_services_that_are_given_are_not_started(tmp_path: Path, artifacts: Artifacts) -> None:
     """`KAFKA_BOOTSTRAP_SERVERS` and `DATABASE_URL` point the children at what is there already."""
-    given = {"kafka_bootstrap_servers": "kafka:9092", "database_url": "postgresql://db/search"}
+    given = {"kafka_bootstrap_servers": "kafka:9092", "database_url": SecretStr("postgresql://db/search")}
     running = services(tmp_path, artifacts, **given)
     assert {"kafka", "postgres"}.isdisjoint(running)
     environment = running["index-semantic"].env
     assert environment is not None
     assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
     assert environment["DATABASE_URL"] == "postgresql://db/search"
+
+
+def test_each_process_gets_the_role_of_the_database_that_it_needs(tmp_path: Path, artifacts: Artifacts) -> None:
+    """The API reads, one indexer writes, the others cannot even connect, and nobody has the owner's password."""
+    running = services(tmp_path, artifacts)
+    environments = {name: dict(service.env or {}) for name, service in running.items() if name != "postgres"}
+    accounts = {
+        name: urlsplit(environment["DATABASE_URL"]).username
+        for name, environment in environments.items()
+        if "DATABASE_URL" in environment
+    }
+    assert accounts == {"index-semantic": "embed_search_writer", "api": "embed_search_reader"}
+    owner = PostgresServer(tmp_path / "data" / "postgres", port=1).dsn
+    assert str(urlsplit(owner).password) not in str(environments)
+
+
+def test_a_password_reaches_the_children_and_what_is_not_in_effect_does_not(
+    tmp_path: Path, artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are handed on whole, and those of the environment that were overruled are left out."""
+    monkeypatch.setenv("EMBED_SEARCH_KEYS_FILE", "overruled")
+    given = {
+        "kafka_bootstrap_servers": "127.0.0.1:1",
+        "kafka_security_protocol": "SASL_PLAINTEXT",
+        "kafka_sasl_user": "me",
+        "kafka_sasl_password": SecretStr("hunter2"),
+        "keys_file": None,
+    }
+    environment = services(tmp_path, artifacts, indexes=("bm25",), **given)["api"].env
+    assert environment is not None
+    assert environment["EMBED_SEARCH_KAFKA_SASL_PASSWORD"].startswith("hunter")
+    assert "EMBED_SEARCH_KEYS_FILE" not in environment
 
 
 def test_children_read_back_the_settings_they_are_given(

@@ -10,6 +10,9 @@ import structlog
 AUDIT_LOGGER: Final = "api.audit"
 """Written whatever the level is."""
 
+_TELLS_PASSWORDS: Final = "aiokafka.conn"
+"""On `debug` it logs every request as it is sent, the one with the password included."""
+
 _TRACEBACK: Final = "exception"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -51,6 +54,7 @@ def configure_logs(level: str) -> None:
     for package in ("streams", "indexer", "api", "infra"):
         logging.getLogger(package).setLevel(least)
     logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
+    logging.getLogger(_TELLS_PASSWORDS).setLevel(max(root.level, logging.INFO))
 
 
 def _harmless(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401 - structlog's

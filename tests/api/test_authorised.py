@@ -1,9 +1,14 @@
 """Who may do what: keys, scopes, and the table that no route escapes."""
 
 import re
+import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import httpx
 import pytest
@@ -219,6 +224,40 @@ def test_random_keys_open_nothing_and_an_unknown_prefix_takes_as_long_as_a_known
             assert found is None
     known, unknown = (sorted(seconds[name])[len(guesses) // 2] for name in ("known", "unknown"))
     assert unknown == pytest.approx(known, rel=0.25), "a look-up that returned early would take a fraction"
+
+
+def test_an_unknown_prefix_takes_the_same_steps_as_a_known_one(tmp_path: Path) -> None:
+    """Call by call, those in C included; so that no clock, however fine, can tell them apart."""
+    kept, shown = _key(Scope.READ)
+    write_keys(tmp_path / "keys", KeyList((kept,)))
+    ring = _ring(tmp_path / "keys")
+    assert ring.find(shown) == kept
+    secret = shown.partition(".")[2]
+    known, unknown = (
+        _calls(partial(ring.find, f"{prefix}.{secret[::-1]}")) for prefix in (kept.prefix, kept.prefix[::-1])
+    )
+    assert kept.prefix != kept.prefix[::-1]
+    assert known == unknown
+    assert "compare_digest" in known
+    assert "openssl_sha256" in known
+
+
+def _calls(act: Callable[[], object]) -> list[str]:
+    """The names of all functions that an act calls, in order."""
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            called.append(frame.f_code.co_name)
+        elif event == "c_call":
+            called.append(argument.__name__)
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return called
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,19 @@ async def test_whoever_tries_keys_is_limited(tmp_path: Path) -> None:
     assert statuses == [401, 401] + [429] * 998
 
 
+async def test_forged_addresses_widen_no_limit_behind_a_trusted_proxy_either(tmp_path: Path) -> None:
+    """A thousand different hops in front of what the proxy has written are one client; another client is another."""
+    trusted = (ip_network("127.0.0.0/8"),)  # which the requests of this test come from
+    gate, _ = _gate(tmp_path, Limits(None, TWICE, trusted))
+    async with running(make_services({"bm25": FakeBackend(("a", 1.0))}), gate) as client:
+        statuses = []
+        for number in range(1_000):
+            forged = f"203.0.113.{number % 250}, 10.0.{number // 250}.{number % 250}, 198.51.100.1"
+            statuses += await _statuses(client, 1, **{"x-forwarded-for": forged})
+        assert statuses == [200, 200] + [429] * 998
+        assert await _statuses(client, 3, **{"x-forwarded-for": "198.51.100.1, 198.51.100.2"}) == [200, 200, 429]
+
+
 async def test_a_key_that_may_not_is_limited_too(tmp_path: Path) -> None:
     """What is forbidden counts."""
     gate, key = _gate(tmp_path, Limits(TWICE, None), Scope.READ)

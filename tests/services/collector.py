@@ -62,6 +62,12 @@ class Collector:
         with self._lock:
             self._spans += found
 
+    @property
+    def spans(self) -> list[CollectedSpan]:
+        """All of them."""
+        with self._lock:
+            return list(self._spans)
+
     def of_trace(self, trace: str) -> list[CollectedSpan]:
         """The spans of a trace, in the order in which they came."""
         with self._lock:

@@ -36,6 +36,23 @@ def test_a_log_is_one_json_object_a_line() -> None:
     assert done.stdout == ""
 
 
+TALKATIVE = """
+import logging
+from streams.logs import configure_logs
+configure_logs("debug")
+logging.getLogger("aiokafka.client").debug("chatter")
+logging.getLogger("aiokafka.conn").debug("a password")
+logging.getLogger("aiokafka.conn").info("authenticated")
+"""
+
+
+def test_even_the_most_talkative_log_has_no_password() -> None:
+    """A library of ours logs what it sends to prove one; of that logger the rest is kept."""
+    done = subprocess.run([sys.executable, "-c", TALKATIVE], check=True, capture_output=True, text=True, timeout=60)
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert [event for event in events if event != "Using selector: EpollSelector"] == ["chatter", "authenticated"]
+
+
 HOSTILE = """
 import os, pty, sys
 child, descriptor = pty.fork()

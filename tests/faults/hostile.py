@@ -38,6 +38,8 @@ def _statements(prize: Path) -> list[str]:
         " UNION SELECT rolname, rolpassword FROM pg_authid --",
         "||pg_terminate_backend(pg_backend_pid())||",
         "/**/AND/**/1=CAST((SELECT version())AS int)--",
+        "; CREATE TABLE embed_search.mine (a int); --",
+        "; SET ROLE embed_search_writer; TRUNCATE embed_search.g000001_documents CASCADE; --",
     ]
     return [f"word{end}{statement}" for end, statement in product(ends, statements)]
 

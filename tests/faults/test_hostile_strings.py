@@ -22,7 +22,7 @@ from tests.system.waiting import until
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 SLOWEST_SECONDS = 25.0
-INDEXED_WITHIN_MS = 60_000
+PATIENCE_SECONDS = 400.0
 
 
 class Attacked:
@@ -36,11 +36,10 @@ class Attacked:
         self.strings = hostile_strings(self.prize)
         self.data = folder / "data"
 
-    async def index(self, token: str) -> None:
-        """Wait until all indexes have read up to a token."""
-        wait = {"query": "body", "wait_for": token, "timeout_ms": INDEXED_WITHIN_MS}
-        answer = await self.http.post("/search", json=wait)
-        assert not answer.json()["partial"], answer.text
+    async def has_read(self, token: str) -> bool:
+        """Whether all indexes have read up to a token."""
+        answer = await self.http.post("/search", json={"query": "body", "wait_for": token})
+        return not answer.json()["partial"]
 
     async def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Make a request, which must be answered soon, and not with an error of the server's."""
@@ -112,17 +111,14 @@ async def test_hostile_strings_have_no_effect(attacked: Attacked) -> None:
         else:
             assert answer.status_code in {202, 400, 413, 422}, answer.text
     assert len(stored) > len(attacked.strings) * 0.8
-    waited = await attacked.send(
-        "POST", "/search", json={"query": "body", "wait_for": token, "timeout_ms": INDEXED_WITHIN_MS}
-    )
-    assert not waited.json()["partial"], waited.text
+    await until(lambda: attacked.has_read(token), "all indexes have read all of it", seconds=PATIENCE_SECONDS)
+    searches = sum(line["event"] == "search" for line in attacked.lines())
     for text in stored:
         found = await attacked.send("GET", f"/documents/{quote(text, safe='')}")
         if found.status_code == 200:
             assert found.json()["document"]["id"] == text
         else:  # an address with `.` or `..` as a whole is none of ours
             assert found.status_code == 404, (text, found.text)
-    searches = 1
     for text in attacked.strings:
         for options in (
             {"query": text},

@@ -21,6 +21,9 @@ from tests.system.waiting import until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
+SPACE, DELETE = 0x20, 0x7F
+"""A client can put no control character into a header; bare sockets are another test's."""
+
 SLOWEST_SECONDS = 25.0
 PATIENCE_SECONDS = 400.0
 
@@ -117,8 +120,9 @@ async def test_hostile_strings_have_no_effect(attacked: Attacked) -> None:
         found = await attacked.send("GET", f"/documents/{quote(text, safe='')}")
         if found.status_code == 200:
             assert found.json()["document"]["id"] == text
-        else:  # an address with `.` or `..` as a whole is none of ours
-            assert found.status_code == 404, (text, found.text)
+        else:  # dots and slashes alone are no part of an address
+            assert text.strip("./") == "", (text, found.text)
+            assert found.status_code in {404, 405}, (text, found.text)
     for text in attacked.strings:
         for options in (
             {"query": text},
@@ -131,7 +135,7 @@ async def test_hostile_strings_have_no_effect(attacked: Attacked) -> None:
             searches += answer.status_code == 200
         name = quote(text, safe="")
         assert (await attacked.send("POST", f"/admin/breakers/{name}/open")).status_code in {400, 404, 405}, text
-        header = text.encode("utf-8", "replace").replace(b"\r", b" ").replace(b"\n", b" ").strip()
+        header = bytes(byte if byte >= SPACE and byte != DELETE else SPACE for byte in text.encode()).strip()
         refused = await attacked.send("GET", "/search?q=a", headers=[(b"authorization", b"Bearer " + header)])
         assert refused.status_code in {400, 401}, text
     assert not attacked.prize.exists()

@@ -14,6 +14,7 @@ from indexer.health.progress import Progress
 from indexer.resources import FileHandlePool, MemoryGuard
 from infra.probes.app import make_app
 from infra.probes.health import IndexerHealth
+from streams.cluster import kafka_cluster
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.topics import OffsetProbe
@@ -40,7 +41,7 @@ async def probed(
     if settings.indexer_port is None:
         yield
         return
-    offsets = OffsetProbe(str(settings.kafka_bootstrap_servers), settings.topic)
+    offsets = OffsetProbe(kafka_cluster(settings), settings.topic)
     health = IndexerHealth(
         indexers,
         offsets,

@@ -247,3 +247,10 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(
     key.write_bytes(encrypted_key(certificates.client))
     with pytest.raises(SettingsError, match="EMBED_SEARCH_KAFKA_KEY_FILE"):
         cluster_of("localhost:1", "SSL", kafka_certificate_file=certificates.client, kafka_key_file=key)
+
+
+def test_nobody_takes_the_address_without_what_it_takes_to_get_in() -> None:
+    """A client that is made from the address alone would work on a Kafka that lets everybody in, and on no other."""
+    root = Path(__file__).parents[2]
+    sources = (path for package in ("streams", "indexer", "api", "infra") for path in (root / package).rglob("*.py"))
+    assert [str(path) for path in sources if "str(settings.kafka_bootstrap_servers)" in path.read_text()] == []

@@ -16,7 +16,6 @@ from typing import Final
 import structlog
 import uvicorn
 from litestar.types import ASGIApp
-from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
 from api.authorised import Gate
@@ -29,6 +28,7 @@ from api.resources import Resources
 from api.scopes import anonymous_scopes
 from api.search import Highlighters
 from api.services import Services, open_services
+from api.workers import PATIENCE_SECONDS, supervise
 from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
 from indexer.registry import open_backend
@@ -41,10 +41,6 @@ from streams.tracing import Tracer
 KEEP_ALIVE_SECONDS: Final = 5
 GRACE_SECONDS: Final = 8
 """For requests that run when the server is told to stop."""
-
-WORKER_PATIENCE_SECONDS: Final = 30
-"""For a worker that does not say that it is alive, as one that still loads the engines on a busy machine."""
-
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -71,7 +67,7 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,
+        timeout_worker_healthcheck=PATIENCE_SECONDS,
         backlog=BACKLOG,
         server_header=False,
         proxy_headers=False,
@@ -83,7 +79,7 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
         _metrics_directory(settings),
     ):
         if settings.workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            supervise(config, listener)
         else:
             _run_here(config, listener)
 

@@ -20,6 +20,7 @@ import pytest
 
 from api.protocol import MAX_HEAD_BYTES, PATIENCE_SECONDS
 from api.server import run
+from api.workers import PATIENCE_SECONDS as WORKER_PATIENCE_SECONDS
 from infra.supervisor.ports import free_port
 from streams.errors import SettingsError
 from streams.settings import load_settings
@@ -171,6 +172,17 @@ def test_the_server_outlives_its_workers(two_workers: Server) -> None:
             assert client.get("/search?q=x").status_code == 200
 
 
+def test_workers_that_are_killed_as_soon_as_they_start_are_replaced(two_workers: Server) -> None:
+    """The supervisor does not wait for what a worker that is gone would have said."""
+    began = time.monotonic()
+    for _ in range(3):
+        before = two_workers.workers()
+        newest = max(before, key=lambda pid: psutil.Process(pid).create_time())
+        _kill(two_workers, newest)
+    assert time.monotonic() - began < WORKER_PATIENCE_SECONDS
+    wait_until(lambda: two_workers.status_of_new_connection() == 200)
+
+
 def test_workers_end_with_a_parent_that_was_killed() -> None:
     """Nothing is left behind that would keep the port."""
     with serving(2) as server:
@@ -218,8 +230,12 @@ def test_the_longest_query_fits_a_link(one_worker: Server) -> None:
 
 
 def _kill_a_worker(server: Server) -> None:
+    _kill(server, min(server.workers()))
+
+
+def _kill(server: Server, worker: int) -> None:
     before = server.workers()
-    os.kill(min(before), signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)
     wait_until(lambda: len(server.workers() - before) == 1 and len(server.workers()) == len(before))
     wait_until(server.answers)
 

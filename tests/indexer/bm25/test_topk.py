@@ -61,6 +61,7 @@ class Corpus:
 
     def __init__(self, directory: Path, seed: int, *, fading: bool = False) -> None:
         chance = np.random.default_rng(seed)
+        self._fading = fading
         self.documents = 3 * WINDOW - seed if fading else int(chance.integers(1, 3 * WINDOW))
         regions = np.repeat(10 ** chance.uniform(0, 3, 1 + self.documents // 300), 300)  # the maxima of blocks differ
         self.lengths = (regions[: self.documents] * chance.uniform(1, 3, self.documents)).astype(np.uint32)
@@ -88,6 +89,8 @@ class Corpus:
         ordinals = np.sort(chance.choice(self.documents, count, replace=False))
         counts = chance.geometric(0.4, count)
         counts[chance.random(count) < 0.01] = chance.choice([MOST_IN_ROW - 1, MOST_IN_ROW, 70_000])
+        if self._fading:
+            counts[ordinals >= WINDOW] = 1
         return np.column_stack((ordinals, counts)).astype(np.uint32)
 
     def _write(self, path: Path, chunks: Sequence[PostingChunk]) -> Bm25Contents:

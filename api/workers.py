@@ -1,0 +1,53 @@
+"""Supervises the workers: uvicorn's supervisor, which starts them, replaces those that die, and hands signals on.
+
+Its own way to find out that a worker hangs is to ask and to wait for the answer, for as long as a worker may take.
+Meanwhile it replaces no other, and does not stop either. A worker that is killed before it answers makes it wait to the
+end, since the pipe stays open: both of its ends are the supervisor's. So the workers here are asked and not waited for.
+"""
+
+import time
+from socket import socket
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors import multiprocess
+
+PATIENCE_SECONDS: Final = 30
+"""For a worker that does not say that it is alive, as one that still loads the engines on a busy machine."""
+
+
+class Worker(multiprocess.Process):
+    """A worker process.
+
+    Args:
+        config: of the server.
+        sockets: to accept connections from.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+        super().__init__(config, sockets)
+        self._asked_at: float | None = None
+
+    def is_alive(self, timeout: float = PATIENCE_SECONDS) -> bool:
+        """Whether the process runs, and has not left a question unanswered for longer than `timeout` seconds."""
+        if not self.process.is_alive():
+            return False
+        while self.parent_conn.poll():
+            self.parent_conn.recv()
+            self._asked_at = None
+        now = time.monotonic()
+        if self._asked_at is None:
+            self.parent_conn.send(b"ping")
+            self._asked_at = now
+        return now - self._asked_at <= timeout
+
+
+def supervise(config: uvicorn.Config, listener: socket) -> None:
+    """Run workers until SIGTERM or SIGINT.
+
+    Args:
+        config: of the server, with the number of workers.
+        listener: to accept connections from.
+    """
+    multiprocess.Process = Worker  # type: ignore[misc] # there is no other way to hand it in
+    multiprocess.Multiprocess(config, sockets=[listener]).run()

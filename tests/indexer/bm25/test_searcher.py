@@ -3,13 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Query
 from indexer.bm25 import Bm25Searcher, Bm25Writer, generation_settings
+from indexer.bm25.postings import Bm25Engine
 from indexer.bm25.scoring import TITLE_REPETITIONS
 from indexer.deadline import Deadline
+from indexer.errors import BackendUnavailable
 from indexer.generation import Generation, open_or_create_live
+from indexer.segment import SnapshotReader
 from indexer.segment.merging import MAX_SEGMENTS
 from streams.change import Change
 from streams.errors import SettingsError
@@ -136,3 +141,41 @@ def test_unknown_analyzer() -> None:
     """A generation cannot be made with an analyzer that nobody knows."""
     with pytest.raises(SettingsError, match="klingon"):
         generation_settings("klingon")
+
+
+def test_ids_of_any_length_are_read(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Also many long ones together, which are more than there is room for at first, in any script."""
+    ids = [f"straße/分かち書き/{number:03}/".ljust(400, "x") for number in range(60)]
+    _write(generation, *(upsert(each, "needle", offset=number) for number, each in enumerate(ids)))
+    answer = searcher.search(Query("needle", 50, Deadline.after(60)))
+    assert [hit.id for hit in answer.hits] == ids[:50]
+
+
+@pytest.mark.parametrize("section", ["id.text", "id.starts"])
+def test_a_damaged_id_is_not_given(generation: Generation, section: str) -> None:
+    """What a hit's id is read from is checked like everything else, before it is read for the first time."""
+    count, found = 20_000, 10_000
+    changes = [upsert(f"{number:020}", _word(number), offset=number) for number in range(count)]
+    _write(generation, *changes)
+    reader = SnapshotReader(generation.directory, Bm25Engine(get_analyzer(generation.settings.analyzer)))
+    file = reader.current().segments[0].file
+    at = file.section(section, np.uint8 if section == "id.text" else np.uint64).at
+    _flip_bit(file.path, at + found * (20 if section == "id.text" else 8))
+    reader.close()
+    searcher = Bm25Searcher(generation)
+    assert [hit.id for hit in _ask(searcher, _word(10)).hits] == [f"{10:020}"]
+    with pytest.raises(BackendUnavailable, match=section):
+        _ask(searcher, _word(found))
+    searcher.close()
+
+
+def _word(number: int) -> str:
+    """A word of its own for each number, of one term."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number)) + "z"
+
+
+def _flip_bit(path: Path, at: int) -> None:
+    """Change a bit of a file that nobody has open."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)

@@ -62,7 +62,7 @@ class Corpus:
     def __init__(self, directory: Path, seed: int, *, fading: bool = False) -> None:
         chance = np.random.default_rng(seed)
         self._fading = fading
-        self.documents = 3 * WINDOW - seed if fading else int(chance.integers(1, 3 * WINDOW))
+        self.documents = 4 * WINDOW - seed if fading else int(chance.integers(1, 3 * WINDOW))
         regions = np.repeat(10 ** chance.uniform(0, 3, 1 + self.documents // 300), 300)  # the maxima of blocks differ
         self.lengths = (regions[: self.documents] * chance.uniform(1, 3, self.documents)).astype(np.uint32)
         if chance.random() < 0.3:

@@ -109,10 +109,14 @@ async def writers(index: str, settings: Settings, tracer: Tracer) -> AsyncIterat
 def open_backend(
     index: str, settings: Settings, metrics: Metrics, memory: MemoryGuard, tracer: Tracer | None = None
 ) -> SearchBackend:
-    """Open an index for searching; it need not be there yet. Its caches are emptied when memory is short."""
+    """Open an index for searching, in a running event loop; it need not be there yet.
+
+    Its caches are emptied when memory is short.
+    """
     if index == SEMANTIC:
         backend = SemanticBackend(_database_url(settings), _embedder(settings), metrics, tracer=tracer)
         memory.add_cache(backend.clear_caches)
+        backend.start_embedder()
         return backend
     engine = LOCAL_ENGINES[index]
     for empty in engine.caches:

@@ -47,7 +47,7 @@ class SemanticMetrics(QueryMetrics, PoolMetrics, Protocol):
 
 
 class SemanticBackend:
-    """Searches the live semantic generation. Connects, and starts its embedder, with the first call.
+    """Searches the live semantic generation. Connects with the first call, and starts its embedder then at the latest.
 
     Args:
         database_url: of PostgreSQL.
@@ -72,6 +72,15 @@ class SemanticBackend:
         self._pool = ConnectionPool(database_url, metrics, limit=connections)
         self._starting: asyncio.Task[EmbedderProcess] | None = None
         self._queries: QueryEmbeddings | None = None
+
+    def start_embedder(self) -> asyncio.Task[EmbedderProcess]:
+        """Start the embedder in the running event loop, unless that was begun before and did not fail.
+
+        Until it is started, which takes longer than most searches may, searches find it missing.
+        """
+        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
+            self._starting = asyncio.create_task(EmbedderProcess.start(self._options))
+        return self._starting
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`; the total counts the candidates: the documents of the nearest passages."""
@@ -178,12 +187,11 @@ class SemanticBackend:
         return embedder.description
 
     async def _started(self, deadline: Deadline) -> EmbedderProcess:
-        """Start the embedder, unless another call does; it goes on starting when this call's time is up."""
-        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
-            self._starting = asyncio.create_task(EmbedderProcess.start(self._options))
+        """The embedder, started; it goes on starting when this call's time is up."""
+        starting = self.start_embedder()
         try:
             async with asyncio.timeout(deadline.remaining()):
-                return await asyncio.shield(self._starting)
+                return await asyncio.shield(starting)
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder is still starting") from exc
 

@@ -2,6 +2,7 @@ import time
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from indexer.backend import Query
@@ -18,6 +19,7 @@ from streams.document import DocumentId
 from streams.metrics import Metrics
 from streams.settings import Settings
 from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert, with_tags
+from tests.system.waiting import until
 
 
 @pytest.fixture(params=["exact", "hnsw"])
@@ -241,3 +243,17 @@ async def test_vectors_of_queries_are_given_up_when_memory_is_short(
         await memory.relieve()
     await backend.close()
     assert embedded == [1, 2]
+
+
+async def test_the_embedder_is_started_before_anybody_searches(database_dsn: str, model_path: Path) -> None:
+    """So the first search finds it: starting takes longer than most searches may."""
+    before = set(psutil.Process().children())
+    settings = Settings.model_validate({"database_url": database_dsn, "model_path": model_path}, by_name=True)
+    backend = open_backend(SEMANTIC, settings, Metrics(), MemoryGuard(MemoryLimit(100, "test", lambda: 0)))
+
+    async def one_more() -> bool:
+        return bool(set(psutil.Process().children()) - before)
+
+    await until(one_more, "the embedder's process is there")
+    await backend.close()
+    assert set(psutil.Process().children()) <= before

@@ -54,6 +54,14 @@ class ApiClient:
         if given:
             topic = os.environ.get("EMBED_SEARCH_TOPIC", "documents")
             return {"bootstrap_servers": given, "topic": topic}
+        return self.system()
+
+    def system(self) -> dict[str, Any]:
+        """`GET /system`: what runs there.
+
+        Raises:
+            CommandFailed: the API does not answer.
+        """
         return self._json("GET", "/system")
 
     def _json(self, method: str, path: str, *, accept: tuple[int, ...] = (200,), **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options

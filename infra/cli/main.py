@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "publish": ("infra.cli.publish", "Publish documents to Kafka."),
     "search": ("infra.cli.search", "Search, and show the hits."),
     "status": ("infra.cli.status", "Show the state of each index."),
+    "wait": ("infra.cli.wait", "Wait until the indexes have read what was published."),
     "index": ("infra.cli.serve", "Run indexers only."),
     "api": ("infra.cli.serve", "Run the API only."),
     "dlq": ("infra.cli.dlq", "List, show, replay and purge the dead letters."),

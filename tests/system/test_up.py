@@ -107,6 +107,9 @@ async def test_documents_live_and_die_in_all_four_indexes_and_survive_a_restart(
     system = launch(systems, directory, tmp_path)
     await system.ready()
     token = publish(system, tmp_path)
+    waited = run_command(["wait", token, "--json"], {"EMBED_SEARCH_URL": system.url})
+    assert waited.returncode == 0, waited.stderr
+    assert sorted(json.loads(waited.stdout)["indexes"]) == sorted(METHODS)
     assert_found(system, token)
     assert_narrowed(system)
     token = change(system)

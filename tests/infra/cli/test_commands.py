@@ -14,7 +14,10 @@ from streams.document import Document, DocumentId
 from streams.watermark import Watermark
 from tests.system.processes import run_command
 
-COMMANDS = ("up", "publish", "search", "status", "index", "api", "dlq", "verify", "eval", "keys", "bench", "doctor")
+COMMANDS = (
+    *("up", "publish", "search", "status", "wait", "index", "api", "dlq", "verify"),
+    *("eval", "keys", "bench", "doctor"),
+)
 
 
 def test_help_lists_every_command() -> None:
@@ -70,7 +73,7 @@ def test_a_setting_that_is_unknown_wrong_or_missing_stops_the_start_by_name(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["search", "x"], ["status"], ["publish", "README.md"]])
+@pytest.mark.parametrize("arguments", [["search", "x"], ["status"], ["publish", "README.md"], ["wait", "e30"]])
 def test_client_commands_say_when_no_system_answers(arguments: list[str]) -> None:
     """One line that names the address and what to do; status 1."""
     url = f"http://127.0.0.1:{free_port()}"

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from indexer.deadline import Deadline
+from indexer.dump import BlockingDump
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -152,6 +153,14 @@ class BlockingSearcher(Protocol):
 
     def stats(self) -> IndexStats:
         """As `SearchBackend.stats`."""
+        ...
+
+    def dump(self) -> BlockingDump:
+        """All documents of the newest snapshot; commits that come meanwhile are not in it.
+
+        Raises:
+            BackendUnavailable: the index cannot be read now.
+        """
         ...
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Which indexes there are, and how each is opened: a new backend is one folder and one entry here."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,11 +14,13 @@ from indexer import bm25, native, segment, tantivy
 from indexer.analysis import analyzer_name
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.damage import FindDamage
+from indexer.dump import IndexDump, ThreadedDump
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
 from indexer.health import Component, Look
 from indexer.resources import Cache, MemoryGuard
 from indexer.semantic import SemanticBackend, SemanticWriter
+from indexer.semantic import open_dump as open_semantic_dump
 from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import BlockingWriter, IndexWriter
 from streams.metrics import Metrics
@@ -122,6 +125,24 @@ def open_backend(
     for empty in engine.caches:
         memory.add_cache(empty)
     return ThreadedBackend(LiveSearcher(indexes_directory(settings), index, engine.searcher), name=index)
+
+
+@asynccontextmanager
+async def open_dump(index: str, settings: Settings) -> AsyncIterator[IndexDump]:
+    """One snapshot of all that an index holds, beside its writer; `semantic` needs no model for it.
+
+    Raises:
+        BackendUnavailable: the index was not built yet, or cannot be read.
+    """
+    if index == SEMANTIC:
+        async with open_semantic_dump(_database_url(settings)) as dump:
+            yield dump
+        return
+    live = LiveSearcher(indexes_directory(settings), index, LOCAL_ENGINES[index].searcher)
+    try:
+        yield ThreadedDump(await asyncio.to_thread(lambda: live.current().dump()))
+    finally:
+        live.close()
 
 
 async def _open_local(index: str, settings: Settings) -> IndexWriter:

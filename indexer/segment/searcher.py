@@ -8,6 +8,7 @@ import numpy as np
 
 from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
+from indexer.dump import BlockingDump, DumpedDocument, dumped
 from indexer.errors import BackendUnavailable, GenerationUnusable
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
@@ -97,9 +98,15 @@ class SegmentedSearcher(ABC, Generic[C]):
         Raises:
             GenerationUnusable: files are damaged.
         """
-        for segment in self._reader.current().segments:
-            for ordinal, stored in segment.documents.all(segment.kept):
-                yield self._restored(segment, ordinal, stored)
+        return self._stored(self._reader.current())
+
+    def dump(self) -> BlockingDump:
+        """As `BlockingSearcher.dump`."""
+        try:
+            snapshot = self._reader.current()
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
+        return BlockingDump(snapshot.manifest.watermark, self._dumped(snapshot))
 
     def verify(self) -> None:
         """Read every file of the newest snapshot and hold it against its checksums.
@@ -117,6 +124,17 @@ class SegmentedSearcher(ABC, Generic[C]):
     @abstractmethod
     def _search(self, snapshot: Snapshot[C], query: Query) -> Answer:
         """Answer a query from one snapshot."""
+
+    def _dumped(self, snapshot: Snapshot[C]) -> Iterator[DumpedDocument]:
+        try:
+            yield from map(dumped, self._stored(snapshot))
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
+
+    def _stored(self, snapshot: Snapshot[C]) -> Iterator[StoredDocument]:
+        for segment in snapshot.segments:
+            for ordinal, stored in segment.documents.all(segment.kept):
+                yield self._restored(segment, ordinal, stored)
 
     def _restored(self, segment: Segment[C], ordinal: int, stored: StoredDocument) -> StoredDocument:
         try:

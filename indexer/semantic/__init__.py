@@ -1,7 +1,8 @@
 """The `semantic` method: meaning, as vectors of passages in PostgreSQL with pgvector."""
 
 from indexer.semantic.backend import SemanticBackend
+from indexer.semantic.dumping import open_dump
 from indexer.semantic.passages import PassageSettings
 from indexer.semantic.writer import SemanticWriter
 
-__all__ = ["PassageSettings", "SemanticBackend", "SemanticWriter"]
+__all__ = ["PassageSettings", "SemanticBackend", "SemanticWriter", "open_dump"]

@@ -5,7 +5,6 @@ where this writer last saw it, or not at all, so that one who was paused and rep
 """
 
 import contextlib
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any, Final
@@ -18,6 +17,7 @@ from indexer.embedding import EmbedderProcess, EmbeddingFault
 from indexer.errors import BackendUnavailable, DeadlineExceeded, WatermarkConflict, WriterFailed
 from indexer.filtering import labels_of, published_us
 from indexer.semantic.conditions import signed
+from indexer.semantic.content import embedded_hash
 from indexer.semantic.encoder import EncodedPassage, Encoder, Unencodable
 from indexer.semantic.passages import PassageSettings
 from indexer.semantic.schema import (
@@ -32,7 +32,6 @@ from indexer.semantic.statement_spans import statement_spans
 from indexer.semantic.statements import Statements
 from indexer.writer import Rejection
 from streams.change import Change, Delete, Position, StoredDocument, Upsert
-from streams.document import Document
 from streams.tracing import Tracer
 from streams.watermark import Watermark
 
@@ -198,7 +197,7 @@ class SemanticWriter:
     async def _prepared(self, change: Change, known_hash: bytes | None) -> _Pending | Rejection:
         if isinstance(change, Delete):
             return _Pending(change)
-        content_hash = _content_hash(change.document)
+        content_hash = embedded_hash(change.document)
         if content_hash == known_hash:
             return _Pending(change, content_hash)
         encoded = await self._encoder.encode(change.document)
@@ -244,13 +243,6 @@ class SemanticWriter:
 def _overtakes(known: Position, position: Position) -> bool:
     """Whether what is known of a document is not older; versions in different partitions have no order but arrival."""
     return known.partition == position.partition and known.offset >= position.offset
-
-
-def _content_hash(document: Document) -> bytes:
-    """Of all that is embedded; the title's length tells where the body begins."""
-    digest = hashlib.sha256(f"{len(document.title)} {document.title}".encode())
-    digest.update(document.body.encode())
-    return digest.digest()
 
 
 def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:

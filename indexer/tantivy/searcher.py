@@ -13,10 +13,12 @@ import tantivy
 
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
+from indexer.dump import BlockingDump, DumpedDocument, dumped
 from indexer.errors import BackendUnavailable, GenerationUnusable, IndexFault
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
 from indexer.tantivy.compiler import Compiler
+from indexer.tantivy.dumping import stored_documents
 from indexer.tantivy.marker import committed_watermarks, recover_watermark
 from indexer.tantivy.narrowing import narrowed
 from indexer.tantivy.ranking import best_hits
@@ -110,6 +112,12 @@ class TantivySearcher:
             documents = snapshot.searcher.num_docs - markers
         return IndexStats(self._generation.name, documents, self._size_bytes(), snapshot.watermark)
 
+    def dump(self) -> BlockingDump:
+        """As `BlockingSearcher.dump`."""
+        with self._engine_faults():
+            snapshot = self._snapshot()
+        return BlockingDump(snapshot.watermark, self._dumped(snapshot.searcher))
+
     def close(self) -> None:
         """As `SearchBackend.close`; Tantivy lets go of its files when nothing refers to them any more."""
         with self._lock:
@@ -125,6 +133,10 @@ class TantivySearcher:
             if isinstance(exc, IndexFault) or not is_engine_fault(exc):
                 raise
             raise BackendUnavailable(f"tantivy cannot read {self._generation.directory}: {exc}") from exc
+
+    def _dumped(self, searcher: tantivy.Searcher) -> Iterator[DumpedDocument]:
+        with self._engine_faults():
+            yield from map(dumped, stored_documents(self._schema, searcher))
 
     def _snapshot(self) -> _Snapshot:
         stamp = self._stamp()

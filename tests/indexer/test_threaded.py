@@ -10,6 +10,7 @@ import pytest
 
 from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
+from indexer.dump import BlockingDump
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, WriterFailed
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation, GenerationSettings, create_generation, open_or_create_live, promote
@@ -103,6 +104,10 @@ class FakeSearcher:
     def stats(self) -> IndexStats:
         """An empty index."""
         return IndexStats(self.generation, 0, 0, Watermark())
+
+    def dump(self) -> BlockingDump:
+        """Nothing but the watermark."""
+        return BlockingDump(Watermark(), iter(()))
 
     def close(self) -> None:
         """Note whether it came too early."""

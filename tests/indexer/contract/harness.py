@@ -1,11 +1,13 @@
 """One index under test, seen through the two seams only: an implementation is tested by being listed in `conftest`."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Deadline
+from indexer.dump import IndexDump, ThreadedDump
 from indexer.generation import open_or_create_live
 from indexer.registry import LOCAL_ENGINES
 from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
@@ -36,6 +38,10 @@ class Index(Protocol):
         """Open a backend, beside the writer."""
         ...
 
+    def open_dump(self) -> AbstractAsyncContextManager[IndexDump]:
+        """Open a dump, beside the writer."""
+        ...
+
 
 class LocalIndex:
     """An engine on local files, by its name in the registry."""
@@ -57,6 +63,13 @@ class LocalIndex:
     async def open_backend(self) -> SearchBackend:
         """As `Index.open_backend`."""
         return ThreadedBackend(LiveSearcher(self._root, self._name, self._engine.searcher), name=self._name)
+
+    @asynccontextmanager
+    async def open_dump(self) -> AsyncIterator[IndexDump]:
+        """As `Index.open_dump`."""
+        live = LiveSearcher(self._root, self._name, self._engine.searcher)
+        yield ThreadedDump(live.current().dump())
+        live.close()
 
 
 async def index_changes(writer: IndexWriter, *changes: Change) -> None:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from indexer.backend import SearchBackend
+from indexer.dump import IndexDump
 from indexer.embedding import EmbedderOptions, EmbedderProcess
-from indexer.semantic import SemanticBackend, SemanticWriter
+from indexer.semantic import SemanticBackend, SemanticWriter, open_dump
 from indexer.writer import IndexWriter
 from streams.metrics import Metrics
 
@@ -37,3 +38,7 @@ class SemanticIndex:
     async def open_backend(self) -> SearchBackend:
         """Open a backend, with an embedder of its own."""
         return SemanticBackend(self._database_url, self._model, Metrics())
+
+    def open_dump(self) -> contextlib.AbstractAsyncContextManager[IndexDump]:
+        """Open a dump."""
+        return open_dump(self._database_url)

@@ -17,7 +17,11 @@ _SILENCE_SECONDS: Final = 60.0
 
 
 async def read_topic(
-    bootstrap_servers: KafkaAddress, topic: str, *, start: Mapping[int, int] | None = None
+    bootstrap_servers: KafkaAddress,
+    topic: str,
+    *,
+    start: Mapping[int, int] | None = None,
+    end: Mapping[int, int] | None = None,
 ) -> AsyncIterator[Any]:
     """Every record (`aiokafka.ConsumerRecord` of raw bytes) that the topic holds at the time of the call.
 
@@ -27,11 +31,13 @@ async def read_topic(
         bootstrap_servers: of Kafka, and how to get in.
         topic: to read.
         start: first offset to read by partition; a partition that it lacks is read from its beginning.
+        end: the offset behind the last to read, of each partition that is read; None for where they end now.
 
     Raises:
         StreamUnavailable: Kafka does not answer, or fell silent before the end.
     """
-    end = (await read_offsets(bootstrap_servers, topic)).end
+    if end is None:
+        end = (await read_offsets(bootstrap_servers, topic)).end
     consumer = AIOKafkaConsumer(
         **client_arguments(bootstrap_servers),
         enable_auto_commit=False,
@@ -55,7 +61,7 @@ async def read_topic(
         await consumer.stop()
 
 
-async def _until(consumer: AIOKafkaConsumer, end: dict[int, int]) -> AsyncIterator[Any]:
+async def _until(consumer: AIOKafkaConsumer, end: Mapping[int, int]) -> AsyncIterator[Any]:
     loop = asyncio.get_running_loop()
     heard_at = loop.time()
     while unread := [p for p in consumer.assignment() if await consumer.position(p) < end[p.partition]]:

@@ -67,6 +67,8 @@ async def open_dump(database_url: str) -> AsyncIterator[SemanticDump]:
         )
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # The role may have a limit that suits searches.
+                await connection.execute(f"SET LOCAL statement_timeout = {1000 * COMMAND_TIMEOUT_SECONDS:.0f}")
                 generation = await live_generation(connection)
                 if generation is None:
                     raise NotBuilt

@@ -22,7 +22,7 @@ _COMMANDS: Final = {
     "index": ("infra.cli.serve", "Run indexers only."),
     "api": ("infra.cli.serve", "Run the API only."),
     "dlq": ("infra.cli.dlq", "List, show, replay and purge the dead letters."),
-    "verify": ("infra.cli.verify", "Check the files and the scores of the indexes."),
+    "verify": ("infra.cli.verify", "Compare the indexes with the topic, or check their files."),
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
     "roles": ("infra.cli.roles", "Make the database roles of indexer and API."),
     "keys": ("infra.cli.keys", "Make, list and revoke API keys."),

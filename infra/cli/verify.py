@@ -1,47 +1,135 @@
-"""`embed-search verify`: whether the indexes on this machine are what was written, and score as they should."""
+"""`embed-search verify`: whether the indexes hold what the topic says, or with `--deep`, what was written to them."""
 
+import asyncio
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
 
 import click
 import msgspec
+from pydantic import SecretStr
 from rich.console import Console
+from rich.table import Table
 
-from indexer.registry import LOCAL_ENGINES
-from infra.cli.options import json_option
+from indexer.registry import LOCAL_ENGINES, SEMANTIC
+from infra.cli.client import ApiClient
+from infra.cli.failure import CommandFailed
+from infra.cli.options import json_option, url_option
+from infra.local.database import own_database_url
+from infra.verification.convergence import IndexComparison, TopicAddress, compare
 from infra.verification.deep import IndexReport, check_deep
-from streams.settings import load_settings
+from streams.cluster import kafka_cluster
+from streams.settings import METHODS, Settings, load_settings
 
-_SHOWN = 10
+_SHOWN: Final = 10
+R = TypeVar("R")
+
+_PIPE_COLUMNS: Final = 200
+_CLASSES: Final = ("missing", "stale", "extra", "different")
 
 
 @click.command("verify")
-@click.argument("names", nargs=-1, type=click.Choice(sorted(LOCAL_ENGINES)))
-@click.option("--deep", is_flag=True, required=True, help="Read every file through; the one check there is so far.")
+@click.argument("names", nargs=-1, type=click.Choice(METHODS))
+@click.option("--deep", is_flag=True, help="Check the files of the local indexes instead, and scores of bm25.")
 @click.option(
-    "--sample", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Documents to score by rank_bm25."
+    "--sample", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Documents to score, with --deep."
 )
+@click.option(
+    "--shown",
+    type=click.IntRange(0, 10_000),
+    default=_SHOWN,
+    show_default=True,
+    help="Documents to name of each class.",
+)
+@url_option
 @json_option
-def verify_command(*, names: tuple[str, ...], deep: bool, sample: int, as_json: bool) -> None:
-    """Check the indexes NAMES in EMBED_SEARCH_DATA_DIR; all that the settings list, if none is named.
+def verify_command(*, names: tuple[str, ...], deep: bool, sample: int, shown: int, url: str, as_json: bool) -> None:
+    """Compare the indexes NAMES, or all that the settings list, with the topic, document by document.
 
-    Every file of bm25, tantivy and native is held against its checksums, and scores of bm25 against rank_bm25. Writers
-    and searches may go on meanwhile. Exit status 1 when something is wrong.
+    Names what is missing, stale, extra or different. Exit status 1 when anything is. Everything may go on meanwhile;
+    documents with records that an index has not read yet are not compared. The local indexes are those in
+    EMBED_SEARCH_DATA_DIR; temporary files in TMPDIR take some 100 bytes for each document and index.
+
+    With --deep, every file of bm25, tantivy and native is held against its checksums, and scores of bm25 against
+    rank_bm25.
     """
-    del deep
     settings = load_settings()
-    chosen = names or tuple(name for name in settings.indexes if name in LOCAL_ENGINES)
-    with Console(stderr=True).status("verifying") as status:
-        reports = check_deep(settings, chosen, sample=sample, on_step=status.update)
+    if deep:
+        files = _checked_files(settings, _local(names, settings), sample)
+        _end(files, as_json=as_json, show=_show_deep, sound=all(report.sound for report in files))
+    else:
+        found = _compared(settings, names or settings.indexes, url, shown)
+        _end(found, as_json=as_json, show=_show, sound=all(report.equal for report in found))
+
+
+def _end(reports: Sequence[R], *, as_json: bool, show: Callable[[Sequence[R]], None], sound: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(reports)))
     else:
-        _show(reports)
-    if not all(report.sound for report in reports):
+        show(reports)
+    if not sound:
         sys.exit(1)
 
 
-def _show(reports: Sequence[IndexReport]) -> None:
+def _local(names: Sequence[str], settings: Settings) -> Sequence[str]:
+    if SEMANTIC in names:
+        raise click.UsageError(f"{SEMANTIC} has no files of its own for --deep: PostgreSQL keeps them")
+    return names or [name for name in settings.indexes if name in LOCAL_ENGINES]
+
+
+def _checked_files(settings: Settings, names: Sequence[str], sample: int) -> Sequence[IndexReport]:
+    with Console(stderr=True).status("verifying") as status:
+        return check_deep(settings, names, sample=sample, on_step=status.update)
+
+
+def _compared(settings: Settings, names: Sequence[str], url: str, shown: int) -> Sequence[IndexComparison]:
+    with ApiClient(url) as api:
+        stream = api.stream()
+    kafka = kafka_cluster(settings, stream["bootstrap_servers"])
+    address = TopicAddress(kafka, stream["topic"], f"{stream['topic']}.dlq")
+    placed = settings.model_copy(update={"database_url": _database_url(settings, names)})
+    with (
+        tempfile.TemporaryDirectory(prefix="embed-search-verify-") as scratch,
+        Console(stderr=True).status("verifying") as status,
+    ):
+        return asyncio.run(compare(placed, address, names, scratch=Path(scratch), shown=shown, on_step=status.update))
+
+
+def _database_url(settings: Settings, names: Sequence[str]) -> SecretStr | None:
+    found = settings.database_url
+    if found is None and (own := own_database_url(settings.data_dir)) is not None:
+        found = SecretStr(own)
+    if SEMANTIC in names and found is None:
+        raise CommandFailed(
+            f"{SEMANTIC} is in a PostgreSQL: set DATABASE_URL, or EMBED_SEARCH_DATA_DIR to the folder of `up`"
+        )
+    return found
+
+
+def _show(reports: Sequence[IndexComparison]) -> None:
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    table.add_column("index")
+    for column in ("documents", *_CLASSES, "changing", "refused", "behind"):
+        table.add_column(column, justify="right")
+    for report in reports:
+        if not report.reason:
+            counts = [getattr(report, name).count for name in _CLASSES]
+            numbers = (report.documents, *counts, report.changing, report.refused, report.behind)
+            table.add_row(report.index, *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for report in reports:
+        if report.reason:
+            console.print(f"{report.index} was not compared: {report.reason}", style="red", markup=False)
+        for name in _CLASSES:
+            for fault in getattr(report, name).first:
+                has, should = fault.indexed or "nothing", fault.topic or "nothing"
+                console.print(f"{report.index} {name}: {fault.id!r} (index {has}, topic {should})", markup=False)
+
+
+def _show_deep(reports: Sequence[IndexReport]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for report in reports:
         verdict = "[green]sound[/]" if report.sound else "[red]damaged[/]"

@@ -27,7 +27,7 @@ def choose_ports(remembered: Path) -> LocalPorts:
     Args:
         remembered: file that keeps the choice.
     """
-    noted = _read(remembered)
+    noted = noted_ports(remembered)
     wanted = noted or _USUAL
     chosen = LocalPorts(*(_free_or_other(getattr(wanted, name)) for name in LocalPorts.__struct_fields__))
     if chosen != noted:
@@ -35,7 +35,12 @@ def choose_ports(remembered: Path) -> LocalPorts:
     return chosen
 
 
-def _read(remembered: Path) -> LocalPorts | None:
+def noted_ports(remembered: Path) -> LocalPorts | None:
+    """The ports of the last start, if there was one.
+
+    Args:
+        remembered: file that keeps the choice.
+    """
     try:
         return msgspec.json.decode(remembered.read_bytes(), type=LocalPorts)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):

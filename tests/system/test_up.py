@@ -195,6 +195,10 @@ def assert_status(system: System) -> None:
     assert result.returncode == 0, result.stderr
     components = json.loads(result.stdout)["components"]
     assert {name: components[name]["details"]["documents"] for name in METHODS} == dict.fromkeys(METHODS, 3)
+    beside = {"EMBED_SEARCH_URL": system.url, "EMBED_SEARCH_DATA_DIR": str(system.directory)}
+    verified = run_command(["verify", "--json"], beside)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert {report["index"]: report["documents"] for report in json.loads(verified.stdout)} == dict.fromkeys(METHODS, 3)
     table = run_command(["status"], {"EMBED_SEARCH_URL": system.url})
     assert all(name in table.stdout for name in METHODS)
     hits = run_command(["search", "PurePath", "--methods", "native"], {"EMBED_SEARCH_URL": system.url})

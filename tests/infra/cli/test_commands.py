@@ -39,7 +39,8 @@ def test_help_lists_every_command() -> None:
         (["index", "lucene"], "lucene"),
         (["publish", "/no/such/path"], "/no/such/path"),
         (["publish", ".", "--delete-missing"], "--source"),
-        (["verify"], "--deep"),
+        (["verify", "semantic", "--deep"], "--deep"),
+        (["verify", "lucene"], "lucene"),
         (["dlq", "show", "41"], "partition:offset"),
         (["dlq", "replay"], "--all"),
         (["dlq", "replay", "0:1", "--all"], "--all"),
@@ -73,7 +74,9 @@ def test_a_setting_that_is_unknown_wrong_or_missing_stops_the_start_by_name(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["search", "x"], ["status"], ["publish", "README.md"], ["wait", "e30"]])
+@pytest.mark.parametrize(
+    "arguments", [["search", "x"], ["status"], ["publish", "README.md"], ["wait", "e30"], ["verify"]]
+)
 def test_client_commands_say_when_no_system_answers(arguments: list[str]) -> None:
     """One line that names the address and what to do; status 1."""
     url = f"http://127.0.0.1:{free_port()}"

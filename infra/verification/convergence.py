@@ -1,0 +1,252 @@
+"""Whether the indexes hold what the topic says, document by document, while both go on.
+
+Each index is dumped first, in a snapshot that knows how far it had read; then the topic is read once. What is compared
+and what is not is told in `infra.verification.judgement`, and why it fits in memory in `infra.verification.spill`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from indexer.dump import content_hash
+from indexer.errors import IndexFault
+from indexer.lineage import check_lineage
+from indexer.registry import open_dump
+from infra.verification.judgement import NO_OFFSET, Found, Judgement, Kind, judge
+from infra.verification.spill import PARTS, Spill
+from streams.change import Position, Upsert
+from streams.cluster import KafkaAddress
+from streams.codec import decode_change
+from streams.dead_letter_log import read_dead_letters
+from streams.errors import StreamMismatch, UndecodableRecord
+from streams.reader import read_topic
+from streams.settings import Settings
+from streams.topics import TopicOffsets, read_offsets
+from streams.watermark import Watermark
+
+_TOLD_EVERY: Final = 10_000
+
+
+class TopicAddress(msgspec.Struct, frozen=True):
+    """Where the truth is.
+
+    Attributes:
+        kafka: where it is, and how to get in.
+        topic: of documents.
+        dead_letter_topic: of what could not be indexed.
+    """
+
+    kafka: KafkaAddress
+    topic: str
+    dead_letter_topic: str
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """A document that an index does not have as the topic says.
+
+    Attributes:
+        id: of the document.
+        indexed: partition:offset of the record that the index has it from, if it has it.
+        topic: partition:offset of the record that it should be from, where that is known.
+    """
+
+    id: str
+    indexed: str | None = None
+    topic: str | None = None
+
+
+class Faults(msgspec.Struct):
+    """The faults of one class: how many, and the first of them."""
+
+    count: int = 0
+    first: list[Fault] = msgspec.field(default_factory=list)
+
+
+class IndexComparison(msgspec.Struct):
+    """What was found in one index.
+
+    Attributes:
+        index: its name.
+        documents: how many it holds.
+        behind: offsets that it had not read when its snapshot was taken, an upper bound of records.
+        changing: documents with records that it had not read, which were not compared.
+        refused: documents whose newest version is in the dead letters, of which it may have an older one.
+        missing: documents of the topic that it lacks.
+        stale: documents that it has in an older version.
+        extra: documents that it should not have, or has twice.
+        different: documents that it has with another content.
+        reason: why it could not be compared; empty when it was.
+    """
+
+    index: str
+    documents: int = 0
+    behind: int = 0
+    changing: int = 0
+    refused: int = 0
+    missing: Faults = msgspec.field(default_factory=Faults)
+    stale: Faults = msgspec.field(default_factory=Faults)
+    extra: Faults = msgspec.field(default_factory=Faults)
+    different: Faults = msgspec.field(default_factory=Faults)
+    reason: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether it was compared, and no fault was found."""
+        faults = (self.missing, self.stale, self.extra, self.different)
+        return not self.reason and not any(each.count for each in faults)
+
+
+async def compare(
+    settings: Settings,
+    address: TopicAddress,
+    indexes: Sequence[str],
+    *,
+    scratch: Path,
+    shown: int,
+    on_step: Callable[[str], None],
+) -> list[IndexComparison]:
+    """Compare indexes with the topic; writers and searches may go on meanwhile.
+
+    Args:
+        settings: where the indexes are, and the limits that records are held against.
+        address: where the topic is.
+        indexes: to compare.
+        scratch: an empty folder for temporary files.
+        shown: how many faults of each class to name.
+        on_step: told what is being done.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer.
+    """
+    with ExitStack() as stack:
+        sides = [_Side(index, stack, scratch) for index in indexes]
+        for side in sides:
+            await side.dump(settings, on_step)
+        topic = stack.enter_context(Spill(scratch / "topic", newest_only=True))
+        offsets = await _spill_topic(topic, address, settings, on_step)
+        await _spill_refusals({side.index: side.refused for side in sides}, address)
+        for side in sides:
+            side.check_lineage(address.topic, offsets)
+            if not side.report.reason:
+                on_step(f"{side.index}: comparing")
+                side.judge(topic, shown)
+        return [side.report for side in sides]
+
+
+class _Side:
+    """An index on its way to a report."""
+
+    def __init__(self, index: str, stack: ExitStack, scratch: Path) -> None:
+        self.index = index
+        self.report = IndexComparison(index)
+        self.refused = stack.enter_context(Spill(scratch / f"{index}-refused"))
+        self._rows = stack.enter_context(Spill(scratch / index))
+        self._watermark = Watermark()
+
+    async def dump(self, settings: Settings, on_step: Callable[[str], None]) -> None:
+        try:
+            async with open_dump(self.index, settings) as dump:
+                self._watermark = dump.watermark
+                async for batch in dump.batches():
+                    for document in batch:
+                        self._rows.add(document.id, document.partition, document.offset, content=document.content)
+                    on_step(f"{self.index}: {self._rows.rows:,} documents")
+        except IndexFault as exc:
+            self.report.reason = str(exc)
+        self._rows.flush()
+        self.report.documents = self._rows.rows
+
+    def check_lineage(self, topic: str, offsets: TopicOffsets) -> None:
+        try:
+            check_lineage(self._watermark, topic, offsets)
+        except StreamMismatch as exc:
+            self.report.reason = self.report.reason or str(exc)
+        read = self._watermark.offsets
+        self.report.behind = sum(
+            max(0, end - max(read.get(p, 0), offsets.beginning[p])) for p, end in offsets.end.items()
+        )
+
+    def judge(self, topic: Spill, shown: int) -> None:
+        for number in range(PARTS):
+            judged = judge(
+                topic.part(number), self._rows.part(number), self.refused.part(number), self._watermark.offsets
+            )
+            self._add(judged, topic, shown)
+
+    def _add(self, judged: Judgement, topic: Spill, shown: int) -> None:
+        self.report.changing += judged.changing
+        self.report.refused += judged.refused
+        _extend(self.report.missing, judged.missing, topic, shown)
+        _extend(self.report.stale, judged.stale, self._rows, shown)
+        _extend(self.report.extra, judged.extra, self._rows, shown)
+        _extend(self.report.different, judged.different, self._rows, shown)
+
+
+async def _spill_topic(
+    spill: Spill, address: TopicAddress, settings: Settings, on_step: Callable[[str], None]
+) -> TopicOffsets:
+    """Read the topic to its end, and then what came meanwhile.
+
+    Returns:
+        its range when the reading began.
+    """
+    first = await read_offsets(address.kafka, address.topic)
+    start: dict[int, int] = {}
+    for _ in range(2):
+        end = (await read_offsets(address.kafka, address.topic)).end if start else first.end
+        async for record in read_topic(address.kafka, address.topic, start=start, end=end):
+            _spill_record(spill, record, settings.max_body_bytes)
+            if spill.rows % _TOLD_EVERY == 0:
+                on_step(f"{address.topic}: {spill.rows:,} records")
+        start = end
+    spill.flush()
+    return first
+
+
+def _spill_record(spill: Spill, record: Any, max_body_bytes: int) -> None:  # noqa: ANN401 - aiokafka's record has no public type
+    position = Position(record.partition, record.offset, record.timestamp)
+    try:
+        change = decode_change(record.key, record.value, position, max_body_bytes=max_body_bytes)
+    except UndecodableRecord:
+        document_id = _id(record.key)
+        if document_id is not None:
+            spill.add(document_id, record.partition, record.offset, kind=Kind.UNREADABLE)
+        return
+    if isinstance(change, Upsert):
+        spill.add(change.id, record.partition, record.offset, content=content_hash(change.document))
+    else:
+        spill.add(change.id, record.partition, record.offset, kind=Kind.TOMBSTONE)
+
+
+async def _spill_refusals(spills: Mapping[str, Spill], address: TopicAddress) -> None:
+    """The positions that single indexes have refused; what none could read is seen in the topic itself."""
+    async for filed in read_dead_letters(address.kafka, address.dead_letter_topic):
+        letter = filed.letter
+        document_id = _id(letter.key)
+        if letter.topic == address.topic and letter.index in spills and document_id is not None:
+            spills[letter.index].add(document_id, letter.partition, letter.offset)
+    for spill in spills.values():
+        spill.flush()
+
+
+def _id(key: bytes | None) -> str | None:
+    """The id that a key stands for; a key that is none is about no document."""
+    try:
+        return None if key is None else key.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _extend(faults: Faults, found: Found, ids: Spill, shown: int) -> None:
+    named = found.rows[: max(0, shown - len(faults.first))]
+    for row, indexed, topic in zip(named, found.indexed.tolist(), found.topic.tolist(), strict=False):
+        partition = int(row["partition"])
+        faults.first.append(Fault(ids.id_at(int(row["place"])), _at(partition, indexed), _at(partition, topic)))
+    faults.count += len(found.rows)
+
+
+def _at(partition: int, offset: int) -> str | None:
+    return None if offset == NO_OFFSET else f"{partition}:{offset}"

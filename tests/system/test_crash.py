@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 
 from indexer.backend import IndexStats, SearchBackend
 from indexer.deadline import Deadline
@@ -35,7 +36,7 @@ def settings(kafka_bootstrap: str, database_dsn: str, model_path: Path, tmp_path
     return Settings().model_copy(
         update={
             "kafka_bootstrap_servers": kafka_bootstrap,
-            "database_url": database_dsn,
+            "database_url": SecretStr(database_dsn),
             "model_path": model_path,
             "data_dir": tmp_path / "data",
             "topic": f"crash-{uuid4().hex}",
@@ -46,11 +47,11 @@ def settings(kafka_bootstrap: str, database_dsn: str, model_path: Path, tmp_path
 
 
 @pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, database_dsn: str) -> dict[str, str]:
     """The same settings as a child process gets them."""
     return {
         "KAFKA_BOOTSTRAP_SERVERS": str(settings.kafka_bootstrap_servers),
-        "DATABASE_URL": str(settings.database_url),
+        "DATABASE_URL": database_dsn,
         "MODEL_PATH": str(settings.model_path),
         "EMBED_SEARCH_DATA_DIR": str(settings.data_dir),
         "EMBED_SEARCH_TOPIC": settings.topic,

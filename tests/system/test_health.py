@@ -44,10 +44,20 @@ class RenamedCluster(OffsetProbe):
 
 
 class Watched:
-    """A system over a real PostgreSQL, embedder and broker, and what it tells of itself."""
+    """A system over a real PostgreSQL, embedder and broker, and what it tells of itself.
 
-    def __init__(self, client: httpx.AsyncClient, cluster: Path) -> None:
+    Attributes:
+        cluster: folder of PostgreSQL.
+
+    Args:
+        client: of its API.
+        cluster: folder of PostgreSQL.
+        others: child processes that are not its own, such as the broker of all tests.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, cluster: Path, others: set[psutil.Process]) -> None:
         self._client = client
+        self._others = others
         self.cluster = cluster
 
     async def health(self) -> dict[str, Any]:
@@ -91,6 +101,17 @@ class Watched:
         """Whether searches may come."""
         return (await self._client.get("/readyz")).is_success
 
+    @contextmanager
+    def standing_still(self, part: str) -> Iterator[None]:
+        """Stop the process of this system whose command names the part, for as long as the block runs."""
+        own = set(psutil.Process().children()) - self._others
+        (process,) = [child for child in own if part in " ".join(child.cmdline())]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
 
 @pytest.fixture
 async def watched(model_path: Path, artifacts: Artifacts, tmp_path: Path) -> AsyncIterator[Watched]:
@@ -98,6 +119,7 @@ async def watched(model_path: Path, artifacts: Artifacts, tmp_path: Path) -> Asy
     server = PostgresServer(tmp_path / "postgres", port=free_port())
     broker = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
     options = EmbedderOptions(model_path)
+    others = set(psutil.Process().children())
     with broker.running() as bootstrap, server.running() as dsn:
         await ensure_topics(
             bootstrap, "documents", dead_letter_topic="documents.dlq", partitions=1, replication_factor=1
@@ -114,22 +136,11 @@ async def watched(model_path: Path, artifacts: Artifacts, tmp_path: Path) -> Asy
             "semantic": semantic,
         }
         async with running(make_services(backends, metrics=metrics, offsets=offsets, data_dir=tmp_path)) as client:
-            system = Watched(client, tmp_path / "postgres" / "cluster")
+            system = Watched(client, tmp_path / "postgres" / "cluster", others)
             await system.heals()
             yield system
         await semantic.close()
         await offsets.close()
-
-
-@contextmanager
-def standing_still(part: str) -> Iterator[None]:
-    """Stop the child process of ours whose command names the part, for as long as the block runs."""
-    (process,) = [child for child in psutil.Process().children() if part in " ".join(child.cmdline())]
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
 
 
 async def test_each_part_that_stands_still_is_told_by_name(watched: Watched) -> None:
@@ -139,12 +150,12 @@ async def test_each_part_that_stands_still_is_told_by_name(watched: Watched) -> 
         assert parts["postgresql"]["message"]
         assert await watched.is_ready()
     await watched.heals()
-    with standing_still("indexer.embedding.worker"):
+    with watched.standing_still("indexer.embedding.worker"):
         parts = await watched.will_be_sick("semantic", "model")
         assert parts["model"]["message"] == "the embedder took too long"
         assert await watched.is_ready()
     await watched.heals()
-    with standing_still("kafka.Kafka"):
+    with watched.standing_still("kafka.Kafka"):
         parts = await watched.will_be_sick("kafka")
         assert parts["kafka"]["message"].startswith("has not answered for ")
         assert await watched.is_ready()

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
@@ -26,12 +26,31 @@ HEALS_WITHIN = 30.0
 DISK_BYTES = 16 << 20
 
 
+class Broker(NamedTuple):
+    """A running Kafka.
+
+    Attributes:
+        bootstrap: where it answers.
+        process: of it.
+    """
+
+    bootstrap: str
+    process: psutil.Process
+
+
 @pytest.fixture
-def broker(artifacts: Artifacts, tmp_path: Path) -> Iterator[str]:
-    """A broker of this test's own."""
+def broker(artifacts: Artifacts, tmp_path: Path) -> Iterator[Broker]:
+    """A broker of this test's own, beside that of all tests."""
     server = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
+    before = _brokers()
     with server.running() as bootstrap:
-        yield bootstrap
+        (process,) = _brokers() - before
+        yield Broker(bootstrap, process)
+
+
+def _brokers() -> set[psutil.Process]:
+    children = psutil.Process(os.getpid()).children()
+    return {child for child in children if "kafka.Kafka" in " ".join(child.cmdline())}
 
 
 @pytest.fixture
@@ -94,17 +113,17 @@ class Indexer:
 
 
 @pytest.fixture
-async def indexer(broker: str, data: Path, tmp_path: Path) -> AsyncIterator[Indexer]:
+async def indexer(broker: Broker, data: Path, tmp_path: Path) -> AsyncIterator[Indexer]:
     """A running indexer."""
     port = free_port()
     environment = {
-        "KAFKA_BOOTSTRAP_SERVERS": broker,
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
         "EMBED_SEARCH_DATA_DIR": str(data),
         "EMBED_SEARCH_INDEXER_PORT": str(port),
         "EMBED_SEARCH_DISK_FREE_BYTES": str(DISK_BYTES // 2),
     }
     with program(["index", "bm25"], environment, tmp_path / "index.log") as running:
-        started = Indexer(running, port, broker)
+        started = Indexer(running, port, broker.bootstrap)
         await until(started.is_ready, "the indexer is ready")
         yield started
         await started.close()
@@ -112,26 +131,25 @@ async def indexer(broker: str, data: Path, tmp_path: Path) -> AsyncIterator[Inde
 
 
 @contextmanager
-def frozen_kafka() -> Iterator[None]:
-    """Stop the broker for as long as the block runs."""
-    (kafka,) = [child for child in psutil.Process(os.getpid()).children() if "kafka.Kafka" in " ".join(child.cmdline())]
-    kafka.send_signal(signal.SIGSTOP)
+def frozen(process: psutil.Process) -> Iterator[None]:
+    """Stop a process for as long as the block runs."""
+    process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        kafka.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
 
 
 async def _notices(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     await until(condition, what, NOTICES_WITHIN)
 
 
-async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, data: Path) -> None:
+async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, broker: Broker, data: Path) -> None:
     """A Kafka that stands still and a full disk are told within seconds; it heals by itself, and has all documents."""
     await indexer.publish(3)
     await until(indexer.has_indexed_everything, "the first documents are indexed")
 
-    with frozen_kafka():
+    with frozen(broker.process):
         await _notices(indexer.is_not_ready, "it says that Kafka stands still")
         assert (await indexer.component("kafka"))["status"] == "unhealthy"
         assert (await indexer.component("disk"))["status"] == "healthy"

@@ -30,7 +30,7 @@ from indexer.compiled import (
     writable,
 )
 from indexer.segment.ids import START_BYTES, id_row
-from indexer.segment.pages import PAGE_BYTES, is_checked
+from indexer.segment.pages import flags_at, unchecked_place
 
 FINISHED: Final = 0
 """All is done."""
@@ -43,8 +43,6 @@ LATER: Final = 2
 
 TOO_LONG: Final = 3
 """The ids need more room."""
-
-_PAGES: Final = 1 << 46
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -99,28 +97,19 @@ def _weigh(frequencies: Numbers, times: Reals, documents: float, floor: float, w
     return held
 
 
-@inlined
-def _first_unchecked(checked: Bytes, start: int, end: int) -> int:
-    """The first place from `start` to before `end` whose page was not checked; `NOTHING` if all were."""
-    at = start
-    while at < end and is_checked(checked, at):
-        at = (at // PAGE_BYTES + 1) * PAGE_BYTES
-    return at if at < end else signed(NOTHING)
-
-
 @part
 def _measure_ids(ids: int, hits: Rows, state: Numbers) -> int:
     """Sum the lengths of the ids of the hits up, as far as what says them is checked."""
     for hit in range(state[AT.named], state[AT.found]):
         row = id_row(ids, hits[hit, HIT_SEGMENT])
-        ordinal, checked = hits[hit, HIT_ORDINAL], uint8_at(row.checked, _PAGES)
+        ordinal, checked = hits[hit, HIT_ORDINAL], flags_at(row.checked)
         place = row.starts_at + ordinal * START_BYTES
-        page = _first_unchecked(checked, place, place + 2 * START_BYTES)
+        page = unchecked_place(checked, place, place + 2 * START_BYTES)
         length = 0
         if page == NOTHING:
             starts = uint64_at(row.starts + ordinal * START_BYTES, 2)
             first, length = signed(starts[0]), signed(starts[1]) - signed(starts[0])
-            page = _first_unchecked(checked, row.text_at + first, row.text_at + first + length)
+            page = unchecked_place(checked, row.text_at + first, row.text_at + first + length)
         if page != NOTHING:
             state[AT.page], state[AT.place], state[AT.checked_in] = page, NOTHING, hits[hit, HIT_SEGMENT]
             return UNCHECKED

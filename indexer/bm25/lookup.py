@@ -21,7 +21,7 @@ from indexer.compiled import (
     writable,
 )
 from indexer.segment.dictionary import ABSENT
-from indexer.segment.pages import is_checked
+from indexer.segment.pages import flags_at, is_checked
 
 NOTHING: Final = -1
 """In place of what is to be checked."""
@@ -31,7 +31,6 @@ _KEY_BYTES: Final = 8
 _COUNT_BYTES: Final = 4
 _REFINEMENTS: Final = 2
 _KEYS_THERE_ARE: Final = float(1 << 64)
-_PAGES: Final = 1 << 46
 
 Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -44,7 +43,7 @@ def _guess(row: SegmentRow, key: int) -> int:
     Keys are hashes, so that a key says where about it is, and the key that is there how far it is from there
     (interpolation search: Perl, Itai and Avni, 1978).
     """
-    keys, checked = uint64_at(row.keys, row.terms), uint8_at(row.checked, _PAGES)
+    keys, checked = uint64_at(row.keys, row.terms), flags_at(row.checked)
     last = row.terms - 1
     at = min(signed(float(key) / _KEYS_THERE_ARE * row.terms), last)
     for _ in range(_REFINEMENTS):
@@ -61,7 +60,7 @@ def _place_of(row: SegmentRow, key: int, at: int, unchecked: Numbers) -> int:
 
     It is sought from a guess on, in steps that double, up to halves.
     """
-    keys, checked = uint64_at(row.keys, row.terms), uint8_at(row.checked, _PAGES)
+    keys, checked = uint64_at(row.keys, row.terms), flags_at(row.checked)
     low, high, step, known = 0, row.terms, 1, True
     while low < high:
         known = is_checked(checked, row.keys_at + at * _KEY_BYTES)
@@ -85,7 +84,7 @@ def _place_of(row: SegmentRow, key: int, at: int, unchecked: Numbers) -> int:
 def _is_touched(row: SegmentRow, place: int, unchecked: Numbers) -> bool:
     """Whether the count and the list of a key are checked."""
     count_at = row.counts_at + place * _COUNT_BYTES
-    if not is_checked(uint8_at(row.checked, _PAGES), count_at):
+    if not is_checked(flags_at(row.checked), count_at):
         unchecked[0] = count_at
     elif uint8_at(row.touched, row.terms)[place] == 0:
         unchecked[1] = place

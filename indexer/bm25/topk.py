@@ -2,10 +2,10 @@
 
 In each window every term has an upper bound, from the block maxima of the blocks that reach into it (block-max indexes:
 Ding and Suel, Faster top-k document retrieval using block-max indexes, 2011; the windows are those of Lucene's
-BlockMaxMaxScoreBulkScorer). In a window whose bounds together
-stay below the worst of the best hits so far, what matches is only counted, as a union of flags (the upper bounds of
-MaxScore: Turtle and Flood, Query evaluation: strategies and optimizations, 1995). In all others every document gets an
-estimate (`indexer.bm25.estimates`), those with one are counted, and those are scored whose estimate is good enough.
+BlockMaxMaxScoreBulkScorer). In a window whose bounds together stay below the worst of the best hits so far, what
+matches is only counted, as a union of flags (the upper bounds of MaxScore: Turtle and Flood, Query evaluation:
+strategies and optimizations, 1995). In all others every document gets an estimate (`indexer.bm25.estimates`), those
+with one are counted, and those are scored whose estimate is good enough.
 """
 
 from typing import Final, NamedTuple

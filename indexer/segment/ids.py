@@ -2,9 +2,6 @@
 
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from indexer.compiled import fixed_tuple, inlined, int64_at
 
 START_BYTES: Final = 8
@@ -30,8 +27,6 @@ class IdRow(NamedTuple):
 
 
 ID_FIELDS: Final = len(IdRow._fields)
-
-IdRows = npt.NDArray[np.int64]
 
 
 @inlined

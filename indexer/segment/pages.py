@@ -17,13 +17,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from indexer.compiled import inlined, int64, kernel, readable, signed, uint8, uint32, uint64
+from indexer.compiled import inlined, int64, kernel, readable, signed, uint8, uint8_at, uint32, uint64
 from indexer.errors import GenerationUnusable
 
 PAGE_BITS: Final = 16
 PAGE_BYTES: Final = 1 << PAGE_BITS
 
 _SUM: Final = np.dtype("<u4")
+_PAGES_AT_MOST: Final = 1 << 46
 
 
 class SegmentDamaged(GenerationUnusable):
@@ -160,6 +161,21 @@ def is_checked(checked: npt.NDArray[np.uint8], at: int) -> bool:
     return bool(checked[at >> PAGE_BITS] != 0)
 
 
+@inlined
+def flags_at(address: int) -> npt.NDArray[np.uint8]:
+    """For kernels: `Pages.checked` at its address, of a file of any size."""
+    return uint8_at(address, _PAGES_AT_MOST)
+
+
+@inlined
+def unchecked_place(checked: npt.NDArray[np.uint8], start: int, end: int) -> int:
+    """For kernels: where the first page begins, between two places of the file, that was not checked; -1 for none."""
+    for page in range(start >> PAGE_BITS, (end + PAGE_BYTES - 1) >> PAGE_BITS):
+        if checked[page] == 0:
+            return page << PAGE_BITS
+    return signed(-1)
+
+
 @kernel(int64, readable(uint8), int64, readable(uint64), readable(uint32), int64)
 def first_unchecked(
     checked: npt.NDArray[np.uint8],
@@ -182,8 +198,7 @@ def first_unchecked(
     """
     while place < len(rows):
         start, end = at + signed(starts[rows[place]]), at + signed(starts[rows[place] + np.uint32(1)])
-        for page in range(start >> PAGE_BITS, (end + PAGE_BYTES - 1) >> PAGE_BITS):
-            if checked[page] == 0:
-                return place
+        if unchecked_place(checked, start, end) >= 0:
+            return place
         place += 1
     return place

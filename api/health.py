@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.breaker import BreakerReport
+from api.lag import standing_still, told_lag
 from api.system import SystemState
 from indexer.backend import IndexStats
-from indexer.health import MEMORY, OPEN_FILES, Component, ComponentDetails, HealthResponse, HealthStatus
+from indexer.health import MEMORY, OPEN_FILES, Component, ComponentDetails, HealthResponse, health_of
 from streams.settings import Settings
 from streams.topics import TopicOffsets
 
@@ -30,7 +31,7 @@ def judge(state: SystemState, settings: Settings, breakers: Mapping[str, Breaker
     }
     components[KAFKA] = kafka_component(state.offsets, settings.topic)
     components |= state.parts
-    return HealthResponse(_overall(components, usable=_usable(state, breakers)), components)
+    return health_of(components, works=_usable(state, breakers))
 
 
 def _usable(state: SystemState, breakers: Mapping[str, BreakerReport]) -> bool:
@@ -40,12 +41,6 @@ def _usable(state: SystemState, breakers: Mapping[str, BreakerReport]) -> bool:
     return answers and not any(
         name in _NEEDED_BY_ALL and part.status == "unhealthy" for name, part in state.parts.items()
     )
-
-
-def _overall(components: dict[str, Component], *, usable: bool) -> HealthStatus:
-    if not usable:
-        return "unhealthy"
-    return "healthy" if all(part.status == "healthy" for part in components.values()) else "degraded"
 
 
 def _index(
@@ -60,7 +55,7 @@ def _index(
         documents=stats.documents,
         size_bytes=stats.size_bytes,
         watermark=stats.watermark.public(),
-        lag=None if lag is None else {str(partition): messages for partition, messages in lag.items()},
+        lag=told_lag(lag),
         lag_seconds=state.lag_seconds(stats),
         stalled_seconds=stalled or None,
         breaker=breaker.state,
@@ -68,8 +63,7 @@ def _index(
     if state.of_other_topic(stats):
         return Component("degraded", "was read from another Kafka cluster; rebuild the index", details)
     if lag is not None and stalled >= stall_seconds:
-        left = sum(lag.values())
-        return Component("degraded", f"has not moved for {stalled:.0f} s, though {left} offsets are left", details)
+        return standing_still(lag, stalled, details)
     if breaker.state != "closed":
         return Component(
             "degraded", f"its circuit breaker is {breaker.state}: {breaker.reason or 'slow calls'}", details

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from indexer.deadline import Clock
+from indexer.health import Component, ComponentDetails
 from streams.topics import TopicOffsets
 from streams.watermark import Watermark
 
@@ -17,6 +18,17 @@ def lag_messages(watermark: Watermark, offsets: TopicOffsets) -> dict[int, int]:
         partition: max(0, end - max(read.get(partition, 0), beginning.get(partition, 0)))
         for partition, end in offsets.end.items()
     }
+
+
+def told_lag(lag: Mapping[int, int] | None) -> dict[str, int] | None:
+    """Lag by partition, as `ComponentDetails` has it."""
+    return None if lag is None else {str(partition): messages for partition, messages in lag.items()}
+
+
+def standing_still(lag: Mapping[int, int] | None, stalled_seconds: float, details: ComponentDetails) -> Component:
+    """An index that does not read what is left to read."""
+    left = sum((lag or {}).values())
+    return Component("degraded", f"has not moved for {stalled_seconds:.0f} s, though {left} offsets are left", details)
 
 
 class LagWatch:

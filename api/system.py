@@ -13,7 +13,7 @@ import msgspec
 from api.lag import LagWatch, lag_messages
 from indexer.backend import IndexStats, SearchBackend
 from indexer.deadline import Clock
-from indexer.health import Check, Component, Look
+from indexer.health import Check, Component, Look, close_all, results_of
 from indexer.health.resources import components_of
 from streams.topics import OffsetSource, TopicOffsets
 
@@ -80,16 +80,10 @@ class SystemProbe:
 
     async def state(self) -> SystemState:
         """The state; nothing in it was seen more than a second ago."""
-        async with asyncio.TaskGroup() as group:
-            indexes = {name: group.create_task(check.result()) for name, check in self._indexes.items()}
-            parts = {name: group.create_task(check.result()) for name, check in self._parts.items()}
-            offsets = group.create_task(self._offsets.result())
-        state = SystemState(
-            indexes={name: task.result() for name, task in indexes.items()},
-            offsets=offsets.result(),
-            now_ms=self._wall_clock() * 1000,
-            parts=components_of({name: task.result() for name, task in parts.items()}),
+        indexes, parts, offsets = await asyncio.gather(
+            results_of(self._indexes), results_of(self._parts), self._offsets.result()
         )
+        state = SystemState(indexes, offsets, self._wall_clock() * 1000, components_of(parts))
         known = {name: stats for name, stats in state.indexes.items() if isinstance(stats, IndexStats)}
         stalled = {
             name: self._lag.stalled_seconds(name, stats.generation, stats.watermark.offsets, state.lag_messages(stats))
@@ -109,8 +103,4 @@ class SystemProbe:
 
     async def close(self) -> None:
         """Stop looking."""
-        for check in self._indexes.values():
-            await check.close()
-        for part in self._parts.values():
-            await part.close()
-        await self._offsets.close()
+        await close_all([*self._indexes.values(), *self._parts.values(), self._offsets])

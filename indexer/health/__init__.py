@@ -1,7 +1,7 @@
 """Whether a process can do its work, part by part: what is looked at, and within which bounds."""
 
-from indexer.health.check import Check, Look
-from indexer.health.component import Component, ComponentDetails, HealthResponse, HealthStatus
+from indexer.health.check import Check, Look, close_all, results_of
+from indexer.health.component import Component, ComponentDetails, HealthResponse, HealthStatus, health_of
 from indexer.health.resources import DISK, MAPPINGS, MEMORY, OPEN_FILES, resource_looks
 
 __all__ = [
@@ -15,5 +15,8 @@ __all__ = [
     "HealthResponse",
     "HealthStatus",
     "Look",
+    "close_all",
+    "health_of",
     "resource_looks",
+    "results_of",
 ]

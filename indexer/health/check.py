@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from indexer.deadline import Clock, Deadline
 from indexer.errors import IndexFault
@@ -69,3 +69,16 @@ class Check(Generic[T]):
             self._seen = str(exc)
         self._seen_at = self._clock()
         return self._seen
+
+
+async def results_of(checks: Mapping[str, Check[T]]) -> dict[str, T | str]:
+    """The results of checks, all of them looked at together."""
+    async with asyncio.TaskGroup() as group:
+        tasks = {name: group.create_task(check.result()) for name, check in checks.items()}
+    return {name: task.result() for name, task in tasks.items()}
+
+
+async def close_all(checks: Iterable[Check[Any]]) -> None:
+    """Stop looking."""
+    for check in checks:
+        await check.close()

@@ -72,3 +72,9 @@ class HealthResponse(msgspec.Struct, frozen=True):
 
     status: HealthStatus
     components: dict[str, Component]
+
+
+def health_of(components: dict[str, Component], *, works: bool) -> HealthResponse:
+    """Healthy if everything is, unhealthy if nothing can be done, degraded in between."""
+    well = all(component.status == "healthy" for component in components.values())
+    return HealthResponse(("healthy" if well else "degraded") if works else "unhealthy", components)

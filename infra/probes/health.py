@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from api.health import KAFKA, kafka_component
-from api.lag import LagWatch, lag_messages
+from api.lag import LagWatch, lag_messages, standing_still, told_lag
 from indexer.deadline import Clock
-from indexer.health import Check, Component, HealthResponse, HealthStatus, Look
+from indexer.health import Check, Component, HealthResponse, Look, close_all, health_of, results_of
 from indexer.health.progress import Progress
 from indexer.health.resources import components_of
 from streams.topics import OffsetSource, TopicOffsets
@@ -46,14 +46,11 @@ class IndexerHealth:
 
     async def report(self) -> HealthResponse:
         """Unhealthy if nothing can be indexed, healthy if everything is well, degraded in between."""
-        async with asyncio.TaskGroup() as group:
-            read = group.create_task(self._offsets.result())
-            parts = {name: group.create_task(check.result()) for name, check in self._parts.items()}
-        offsets = read.result()
+        offsets, parts = await asyncio.gather(self._offsets.result(), results_of(self._parts))
         kafka = kafka_component(offsets, self._topic)
         indexes = {name: self._index(name, progress, offsets) for name, progress in self._indexers.items()}
-        components = {**indexes, KAFKA: kafka} | components_of({name: part.result() for name, part in parts.items()})
-        return HealthResponse(_overall(components, works=_indexes_something(indexes, kafka)), components)
+        components = {**indexes, KAFKA: kafka} | components_of(parts)
+        return health_of(components, works=_indexes_something(indexes, kafka))
 
     async def is_ready(self) -> bool:
         """Whether Kafka answers, and every index takes in what comes."""
@@ -63,9 +60,7 @@ class IndexerHealth:
 
     async def close(self) -> None:
         """Stop looking."""
-        await self._offsets.close()
-        for check in self._parts.values():
-            await check.close()
+        await close_all([self._offsets, *self._parts.values()])
 
     def _index(self, name: str, progress: Progress, offsets: TopicOffsets | str) -> Component:
         component = progress.component()
@@ -76,20 +71,13 @@ class IndexerHealth:
         stalled = self._lag.stalled_seconds(name, "", read, lag)
         details = msgspec.structs.replace(
             component.details,
-            lag=None if lag is None else {str(partition): left for partition, left in lag.items()},
+            lag=told_lag(lag),
             stalled_seconds=stalled or None,
         )
         if component.status == "healthy" and stalled >= self._stall_seconds:
-            left = sum((lag or {}).values())
-            return Component("degraded", f"has not moved for {stalled:.0f} s, though {left} offsets are left", details)
+            return standing_still(lag, stalled, details)
         return msgspec.structs.replace(component, details=details)
 
 
 def _indexes_something(indexes: Mapping[str, Component], kafka: Component) -> bool:
     return kafka.status != "unhealthy" and any(index.status != "unhealthy" for index in indexes.values())
-
-
-def _overall(components: Mapping[str, Component], *, works: bool) -> HealthStatus:
-    if not works:
-        return "unhealthy"
-    return "healthy" if all(component.status == "healthy" for component in components.values()) else "degraded"

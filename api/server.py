@@ -22,12 +22,12 @@ from api.authorised import Gate
 from api.highlighting import QueryHighlighter
 from api.keys import KeyRing, read_keys
 from api.listening import BACKLOG, listening_socket
-from api.protocol import TimedProtocol
 from api.rates import RateLimiter, limits_of
 from api.resources import Resources
 from api.scopes import anonymous_scopes
 from api.search import Highlighters
 from api.services import Services, open_services
+from api.serving import server_config
 from api.workers import PATIENCE_SECONDS, supervise
 from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
@@ -58,21 +58,15 @@ def run(settings: Settings, *, factory: str = "api.server:worker_app") -> None:
     """
     _check_access(settings)
     limit_open_files(settings.open_files_limit)  # of the workers too
-    config = uvicorn.Config(
+    config = server_config(
         factory,
         factory=True,
         workers=settings.workers,
-        http=TimedProtocol,
-        ws="none",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_worker_healthcheck=PATIENCE_SECONDS,
         backlog=BACKLOG,
-        server_header=False,
-        proxy_headers=False,
-        access_log=False,
-        log_config=None,
     )
     with (
         listening_socket(settings.host, settings.port, setting="port") as listener,

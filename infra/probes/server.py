@@ -8,7 +8,7 @@ from typing import Final
 import uvicorn
 
 from api.listening import listening_socket
-from api.protocol import TimedProtocol
+from api.serving import server_config
 from indexer.health import resource_looks
 from indexer.health.progress import Progress
 from indexer.resources import FileHandlePool, MemoryGuard
@@ -49,17 +49,11 @@ async def probed(
         resource_looks(settings, memory, FileHandlePool()),
         stall_seconds=settings.lag_stall_seconds,
     )
-    config = uvicorn.Config(
+    config = server_config(
         make_app(health, metrics),
-        http=TimedProtocol,
-        ws="none",
         lifespan="off",
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        server_header=False,
-        proxy_headers=False,
-        access_log=False,
-        log_config=None,
     )
     server = _Server(config)
     with listening_socket(settings.host, settings.indexer_port, setting="indexer_port") as listener:

@@ -25,12 +25,12 @@ from indexer.embedding import (
     QueryEmbeddings,
     QueryMetrics,
 )
-from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, IndexFault, InvalidQuery
+from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault, InvalidQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
-from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics
+from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, index_faults
 from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark
 from indexer.semantic.statement_spans import statement_spans
 from streams.change import StoredDocument
@@ -231,18 +231,13 @@ class SemanticBackend:
 
 @contextlib.contextmanager
 def _faults(deadline: Deadline) -> Iterator[None]:
-    try:
-        yield
-    except (TimeoutError, asyncpg.QueryCanceledError) as exc:
-        if deadline.remaining() > 0:
-            raise BackendUnavailable("PostgreSQL gives no connection in time") from exc
-        raise DeadlineExceeded("PostgreSQL took too long") from exc
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
-        raise NotBuilt from exc
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
-        raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
-    except GenerationUnusable as exc:
-        raise BackendUnavailable(str(exc)) from exc
+    with index_faults():
+        try:
+            yield
+        except (TimeoutError, asyncpg.QueryCanceledError) as exc:
+            if deadline.remaining() > 0:
+                raise BackendUnavailable("PostgreSQL gives no connection in time") from exc
+            raise DeadlineExceeded("PostgreSQL took too long") from exc
 
 
 def _where(only: Filter, *, first: int) -> str:

@@ -8,9 +8,9 @@ import asyncpg
 import msgspec
 
 from indexer.dump import DumpedDocument, content_hash
-from indexer.errors import BackendUnavailable, GenerationUnusable
+from indexer.errors import BackendUnavailable
 from indexer.semantic.content import embedded_hash
-from indexer.semantic.pool import NotBuilt
+from indexer.semantic.pool import NotBuilt, index_faults
 from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -79,14 +79,11 @@ async def open_dump(database_url: str) -> AsyncIterator[SemanticDump]:
 
 @contextlib.contextmanager
 def _faults() -> Iterator[None]:
-    try:
-        yield
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
-        raise NotBuilt from exc
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
-        raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
-    except (GenerationUnusable, msgspec.DecodeError) as exc:
-        raise BackendUnavailable(str(exc)) from exc
+    with index_faults():
+        try:
+            yield
+        except msgspec.DecodeError as exc:
+            raise BackendUnavailable(str(exc)) from exc
 
 
 def _dumped(row: Any) -> DumpedDocument:  # noqa: ANN401 - asyncpg ships no types

@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, Protocol
 
 import asyncpg
 import msgspec
 from pgvector.asyncpg import register_vector
 
-from indexer.errors import BackendUnavailable
+from indexer.errors import BackendUnavailable, GenerationUnusable
 from indexer.semantic.schema import vector_schema
 from streams.metrics import PoolState
 
@@ -121,3 +121,16 @@ class ConnectionPool:
         use = self.use()
         self._metrics.connections("in_use", use.in_use)
         self._metrics.connections("idle", use.idle)
+
+
+@contextlib.contextmanager
+def index_faults() -> Iterator[None]:
+    """What PostgreSQL and what it holds may raise, as faults of the index."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
+        raise NotBuilt from exc
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:  # a TimeoutError is an OSError
+        raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
+    except GenerationUnusable as exc:
+        raise BackendUnavailable(str(exc)) from exc

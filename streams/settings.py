@@ -264,7 +264,12 @@ class Settings(BaseSettings):
     @property
     def dead_letter_topic(self) -> str:
         """Where records go that cannot be indexed."""
-        return f"{self.topic}.dlq"
+        return dead_letters_of(self.topic)
+
+
+def dead_letters_of(topic: str) -> str:
+    """The topic of what cannot be indexed, of a topic of documents."""
+    return f"{topic}.dlq"
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - values of any field, validated by pydantic

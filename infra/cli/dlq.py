@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.cli.client import ApiClient
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
-from streams.cluster import KafkaCluster, kafka_cluster
+from infra.cli.source import topic_address
+from streams.cluster import KafkaAddress
 from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPlan, ReplayReport
 from streams.settings import load_settings
@@ -135,14 +135,13 @@ def purge_command(*, through: list[LetterPosition], everything: bool, url: str, 
     click.echo(f'{{"purged": {purged}}}' if as_json else f"purged {purged:,} dead letters")
 
 
-def _source(url: str) -> tuple[KafkaCluster, str, str]:
+def _source(url: str) -> tuple[KafkaAddress, str, str]:
     """Cluster, topic of documents, topic of dead letters."""
-    with ApiClient(url) as api:
-        stream = api.stream()
-    return kafka_cluster(load_settings(), stream["bootstrap_servers"]), stream["topic"], f"{stream['topic']}.dlq"
+    address = topic_address(url, load_settings())
+    return address.kafka, address.topic, address.dead_letter_topic
 
 
-def _stream(url: str) -> tuple[KafkaCluster, str]:
+def _stream(url: str) -> tuple[KafkaAddress, str]:
     kafka, _, dead_letter_topic = _source(url)
     return kafka, dead_letter_topic
 
@@ -155,7 +154,7 @@ def _chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
 
 
 async def _newest(
-    kafka: KafkaCluster, topic: str, choose: Callable[[FiledLetter], bool], limit: int
+    kafka: KafkaAddress, topic: str, choose: Callable[[FiledLetter], bool], limit: int
 ) -> list[FiledLetter]:
     kept: deque[FiledLetter] = deque(maxlen=limit)
     async for filed in read_dead_letters(kafka, topic):

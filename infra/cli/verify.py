@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.registry import LOCAL_ENGINES, SEMANTIC
-from infra.cli.client import ApiClient
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
+from infra.cli.source import topic_address
 from infra.local.database import own_database_url
-from infra.verification.convergence import IndexComparison, TopicAddress, compare
+from infra.verification.convergence import IndexComparison, compare
 from infra.verification.deep import IndexReport, check_deep
-from streams.cluster import kafka_cluster
 from streams.settings import METHODS, Settings, load_settings
 
 _SHOWN: Final = 10
@@ -85,10 +84,7 @@ def _checked_files(settings: Settings, names: Sequence[str], sample: int) -> Seq
 
 
 def _compared(settings: Settings, names: Sequence[str], url: str, shown: int) -> Sequence[IndexComparison]:
-    with ApiClient(url) as api:
-        stream = api.stream()
-    kafka = kafka_cluster(settings, stream["bootstrap_servers"])
-    address = TopicAddress(kafka, stream["topic"], f"{stream['topic']}.dlq")
+    address = topic_address(url, settings)
     placed = settings.model_copy(update={"database_url": _database_url(settings, names)})
     with (
         tempfile.TemporaryDirectory(prefix="embed-search-verify-") as scratch,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from api.lag import lag_messages
 from indexer.dump import content_hash
 from indexer.errors import IndexFault
 from indexer.lineage import check_lineage
@@ -164,10 +165,7 @@ class _Side:
             check_lineage(self._watermark, topic, offsets)
         except StreamMismatch as exc:
             self.report.reason = self.report.reason or str(exc)
-        read = self._watermark.offsets
-        self.report.behind = sum(
-            max(0, end - max(read.get(p, 0), offsets.beginning[p])) for p, end in offsets.end.items()
-        )
+        self.report.behind = sum(lag_messages(self._watermark, offsets).values())
 
     def judge(self, topic: Spill, shown: int) -> None:
         for number in range(PARTS):

@@ -1,9 +1,7 @@
 """What health tells while real parts stand still: which one it is, in time, and that the others are well."""
 
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from streams.topics import OffsetProbe, TopicOffsets, ensure_topics
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
 from tests.api.test_metrics import parse
-from tests.faults.nemesis import frozen, postgres_processes
+from tests.faults.nemesis import children_that_run, frozen, postgres_processes
 from tests.indexer.semantic.documents import FILES, put, upsert
 from tests.system.waiting import until
 
@@ -101,16 +99,9 @@ class Watched:
         """Whether searches may come."""
         return (await self._client.get("/readyz")).is_success
 
-    @contextmanager
-    def standing_still(self, part: str) -> Iterator[None]:
-        """Stop the process of this system whose command names the part, for as long as the block runs."""
-        own = set(psutil.Process().children()) - self._others
-        (process,) = [child for child in own if part in " ".join(child.cmdline())]
-        process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGCONT)
+    def processes(self, part: str) -> list[psutil.Process]:
+        """Those of this system whose command names the part."""
+        return [process for process in children_that_run(part) if process not in self._others]
 
 
 @pytest.fixture
@@ -150,12 +141,12 @@ async def test_each_part_that_stands_still_is_told_by_name(watched: Watched) -> 
         assert parts["postgresql"]["message"]
         assert await watched.is_ready()
     await watched.heals()
-    with watched.standing_still("indexer.embedding.worker"):
+    with frozen(watched.processes("indexer.embedding.worker")):
         parts = await watched.will_be_sick("semantic", "model")
         assert parts["model"]["message"] == "the embedder took too long"
         assert await watched.is_ready()
     await watched.heals()
-    with watched.standing_still("kafka.Kafka"):
+    with frozen(watched.processes("kafka.Kafka")):
         parts = await watched.will_be_sick("kafka")
         assert parts["kafka"]["message"].startswith("has not answered for ")
         assert await watched.is_ready()

@@ -1,11 +1,8 @@
 """An indexer as a container runs it: what its port tells while Kafka stands still, and while its disk is full."""
 
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +14,7 @@ from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
 from tests.api.test_metrics import parse
+from tests.faults.nemesis import children_that_run, frozen
 from tests.streams.kafka import produce
 from tests.system.processes import Program, program
 from tests.system.waiting import until
@@ -24,6 +22,7 @@ from tests.system.waiting import until
 NOTICES_WITHIN = 5.0
 HEALS_WITHIN = 30.0
 DISK_BYTES = 16 << 20
+_KAFKA = "kafka.Kafka"
 
 
 class Broker(NamedTuple):
@@ -42,15 +41,10 @@ class Broker(NamedTuple):
 def broker(artifacts: Artifacts, tmp_path: Path) -> Iterator[Broker]:
     """A broker of this test's own, beside that of all tests."""
     server = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
-    before = _brokers()
+    before = set(children_that_run(_KAFKA))
     with server.running() as bootstrap:
-        (process,) = _brokers() - before
+        (process,) = set(children_that_run(_KAFKA)) - before
         yield Broker(bootstrap, process)
-
-
-def _brokers() -> set[psutil.Process]:
-    children = psutil.Process(os.getpid()).children()
-    return {child for child in children if "kafka.Kafka" in " ".join(child.cmdline())}
 
 
 @pytest.fixture
@@ -130,16 +124,6 @@ async def indexer(broker: Broker, data: Path, tmp_path: Path) -> AsyncIterator[I
         assert running.stop() == 0, running.output
 
 
-@contextmanager
-def frozen(process: psutil.Process) -> Iterator[None]:
-    """Stop a process for as long as the block runs."""
-    process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGCONT)
-
-
 async def _notices(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     await until(condition, what, NOTICES_WITHIN)
 
@@ -149,7 +133,7 @@ async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, br
     await indexer.publish(3)
     await until(indexer.has_indexed_everything, "the first documents are indexed")
 
-    with frozen(broker.process):
+    with frozen([broker.process]):
         await _notices(indexer.is_not_ready, "it says that Kafka stands still")
         assert (await indexer.component("kafka"))["status"] == "unhealthy"
         assert (await indexer.component("disk"))["status"] == "healthy"

@@ -100,6 +100,18 @@ def settings(folder: Path, collector: Collector, model: Path, **given: object) -
     }
 
 
+def secured(kafka: SecuredKafka, certificates: Certificates, password: str) -> dict[str, object]:
+    """Settings of a Kafka with TLS that asks for a password."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.addresses["SASL_SSL"],
+        "EMBED_SEARCH_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "EMBED_SEARCH_KAFKA_SASL_MECHANISM": "PLAIN",
+        "EMBED_SEARCH_KAFKA_SASL_USER": USER,
+        "EMBED_SEARCH_KAFKA_SASL_PASSWORD": password,
+        "EMBED_SEARCH_KAFKA_CA_FILE": certificates.authority,
+    }
+
+
 async def test_no_secret_is_told_by_a_system_that_works(
     secured_kafka: SecuredKafka,
     certificates: Certificates,
@@ -117,12 +129,7 @@ async def test_no_secret_is_told_by_a_system_that_works(
             tmp_path,
             collector,
             model_path,
-            KAFKA_BOOTSTRAP_SERVERS=secured_kafka.addresses["SASL_SSL"],
-            EMBED_SEARCH_KAFKA_SECURITY_PROTOCOL="SASL_SSL",
-            EMBED_SEARCH_KAFKA_SASL_MECHANISM="PLAIN",
-            EMBED_SEARCH_KAFKA_SASL_USER=USER,
-            EMBED_SEARCH_KAFKA_SASL_PASSWORD=PASSWORD,
-            EMBED_SEARCH_KAFKA_CA_FILE=certificates.authority,
+            **secured(secured_kafka, certificates, PASSWORD),
         )
         writing = shared | {"DATABASE_URL": url_of_role(database_dsn, WRITER, WRITER_PASSWORD)}
         reading = shared | {"DATABASE_URL": url_of_role(database_dsn, READER, READER_PASSWORD)}
@@ -166,12 +173,7 @@ async def test_no_secret_is_told_by_a_system_that_gets_in_nowhere(
             tmp_path,
             collector,
             model_path,
-            KAFKA_BOOTSTRAP_SERVERS=secured_kafka.addresses["SASL_SSL"],
-            EMBED_SEARCH_KAFKA_SECURITY_PROTOCOL="SASL_SSL",
-            EMBED_SEARCH_KAFKA_SASL_MECHANISM="PLAIN",
-            EMBED_SEARCH_KAFKA_SASL_USER=USER,
-            EMBED_SEARCH_KAFKA_SASL_PASSWORD=WRONG,
-            EMBED_SEARCH_KAFKA_CA_FILE=certificates.authority,
+            **secured(secured_kafka, certificates, WRONG),
             DATABASE_URL=url_of_role(database_dsn, WRITER, WRONG),
         )
     # The collector is gone as well.

@@ -1,11 +1,14 @@
 """What was read and is not committed yet, and when it must be: by count, by bytes, by age."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
+from indexer.bad_share import SeenRecord
 from indexer.feed import Record
+from indexer.writer import Rejection
 from streams.change import Change, Position, latest_by_id
+from streams.errors import UndecodableRecord
 
 
 class BatchLimits(msgspec.Struct, frozen=True):
@@ -35,16 +38,19 @@ class Batch:
         self._clock = clock
         self._changes: list[Change] = []
         self._records: dict[tuple[int, int], Record] = {}
+        self._faults: dict[tuple[int, int], UndecodableRecord] = {}
         self._bytes = 0
         self._started_at = 0.0
         self.offsets: dict[int, int] = {}
         self.timestamp_ms = 0
 
-    def add(self, record: Record, change: Change | None) -> None:
-        """Take in one record; a change of None is a record that was dead-lettered and only moves the offsets."""
+    def add(self, record: Record, change: Change | UndecodableRecord) -> None:
+        """Take in one record, with what it means, or why nobody can tell."""
         if not self._records:
             self._started_at = self._clock()
-        if change is not None:
+        if isinstance(change, UndecodableRecord):
+            self._faults[record.partition, record.offset] = change
+        else:
             self._changes.append(change)
         self._records[record.partition, record.offset] = record
         self._bytes += len(record.key or b"") + len(record.value or b"")
@@ -54,6 +60,23 @@ class Batch:
     def record_at(self, position: Position) -> Record:
         """The record of a change, as received."""
         return self._records[position.partition, position.offset]
+
+    def seen(self, rejections: Collection[Rejection] = ()) -> list[SeenRecord]:
+        """Every record in the order of reading, with what is wrong with it.
+
+        Args:
+            rejections: of the index, for changes of this batch.
+        """
+        faults = {place: f"{fault.kind}: {fault.detail}" for place, fault in self._faults.items()}
+        for each in rejections:
+            position = each.change.position
+            faults[position.partition, position.offset] = f"{each.kind}: {each.detail}"
+        return [SeenRecord(*place, faults.get(place, "")) for place in self._records]
+
+    @property
+    def undecodable(self) -> list[tuple[Record, UndecodableRecord]]:
+        """The records that no index can take, each with the reason."""
+        return [(self._records[place], fault) for place, fault in self._faults.items()]
 
     @property
     def changes(self) -> list[Change]:

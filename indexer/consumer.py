@@ -2,7 +2,8 @@
 
 A run of the loop ends at its first failure and the next one starts from what the index has committed; there is no
 other recovery, so a crash and an error take the same road. What can never be indexed goes to the dead letters, and the
-watermark passes it only after that is acknowledged.
+watermark passes it only after that is acknowledged. Where that is too much of what was read, nothing of the batch is
+passed, and the next run starts when an operator has ordered it.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ import msgspec
 import structlog
 
 from indexer.backoff import delay_after
+from indexer.bad_records import BadRecords
 from indexer.batch import Batch, BatchLimits
 from indexer.batch_spans import BatchSpans
-from indexer.errors import BackendUnavailable, WriterFailed, WriterLocked
+from indexer.errors import BackendUnavailable, TooManyBadRecords, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.health.progress import Progress
 from indexer.lineage import check_lineage, start_offsets
@@ -25,17 +27,15 @@ from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
 from streams.cluster import KafkaAddress
 from streams.codec import decode_change
-from streams.dead_letters import DeadLetter, DeadLetterPublisher
 from streams.errors import StreamUnavailable, UndecodableRecord
 from streams.metrics import Metrics
 from streams.topics import OffsetProbe, TopicOffsets
-from streams.tracing import TRACE_HEADERS, Tracer, record_carrier
+from streams.tracing import Tracer
 from streams.watermark import Watermark
 
 IDLE_POLL_SECONDS: Final = 1.0
 STUCK_AFTER_SECONDS: Final = 60.0
 BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-ALL_INDEXES: Final = "*"
 
 _TRANSIENT = (WriterFailed, WriterLocked, BackendUnavailable, StreamUnavailable)
 
@@ -54,7 +54,6 @@ class IndexerOptions(msgspec.Struct, frozen=True):
         max_body_bytes: limit of a document's body.
         poll_records: how many records to take from the feed at a time.
         shared: whether several indexers split the partitions of one index among them.
-        reports_undecodable: whether this indexer dead-letters what no index can take; exactly one of all does.
     """
 
     index: str
@@ -65,7 +64,6 @@ class IndexerOptions(msgspec.Struct, frozen=True):
     max_body_bytes: int
     poll_records: int = 500
     shared: bool = False
-    reports_undecodable: bool = False
 
 
 class Indexer:
@@ -74,7 +72,7 @@ class Indexer:
     Args:
         options: what to read and how.
         open_writer: opens the index's writer.
-        dead_letters: where bad records go.
+        bad_records: takes care of them.
         metrics: counters of this process.
         memory: of this process; while it is short, nothing is read.
         tracer: of this process.
@@ -86,7 +84,7 @@ class Indexer:
         options: IndexerOptions,
         open_writer: Callable[[], Awaitable[IndexWriter]],
         *,
-        dead_letters: DeadLetterPublisher,
+        bad_records: BadRecords,
         metrics: Metrics,
         memory: MemoryGuard,
         tracer: Tracer,
@@ -94,7 +92,7 @@ class Indexer:
     ) -> None:
         self._options = options
         self._open_writer = open_writer
-        self._dead_letters = dead_letters
+        self._bad_records = bad_records
         self._metrics = metrics
         self._memory = memory
         self._tracer = tracer
@@ -113,6 +111,8 @@ class Indexer:
         while not stop.is_set():
             try:
                 await self._run_once(stop)
+            except TooManyBadRecords as exc:
+                await self._halt(str(exc), stop)
             except _TRANSIENT as exc:
                 delay = delay_after(self._failures, BACKOFF_SECONDS)
                 self._failures += 1
@@ -120,6 +120,15 @@ class Indexer:
                 self._progress.failed(str(exc))
                 self._log.warning("beginning again", reason=str(exc), seconds=delay)
                 await wait_or_stop(stop, delay)
+
+    async def _halt(self, reason: str, stop: asyncio.Event) -> None:
+        """Read nothing, hold nothing open, and say so, until there is an order that the last run did not have."""
+        self._log.error("stopped reading", reason=reason)
+        self._metrics.halted(self._options.index, halted=True)
+        self._progress.halted(reason)
+        while not stop.is_set() and not self._bad_records.ordered:
+            await wait_or_stop(stop, IDLE_POLL_SECONDS)
+        self._metrics.halted(self._options.index, halted=False)
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         probe = OffsetProbe(self._options.bootstrap_servers, self._options.topic)
@@ -153,6 +162,7 @@ class Indexer:
         watermark = await writer.watermark()
         offsets = await probe.read()
         check_lineage(watermark, self._options.topic, offsets)
+        self._bad_records.take_order(self._options.topic, offsets.cluster)
         starts = start_offsets(watermark, offsets)
         feed.seek({partition: starts[partition] for partition in partitions})
         named = msgspec.structs.replace(watermark, topic=self._options.topic, cluster=offsets.cluster)
@@ -167,7 +177,7 @@ class Indexer:
             records = await run.feed.poll(max_records=self._options.poll_records, timeout=wait)
             for record in records:
                 spans.begin(record)
-                batch.add(record, await self._decode(record))
+                batch.add(record, self._decode(record))
             if records or run.paused:
                 last_progress = self._clock()
             if not records:
@@ -201,46 +211,27 @@ class Indexer:
             self._log.info("resumed")
         self._progress.paused(paused=run.paused)
 
-    async def _decode(self, record: Record) -> Change | None:
+    def _decode(self, record: Record) -> Change | UndecodableRecord:
         position = Position(record.partition, record.offset, record.timestamp)
         try:
             return decode_change(record.key, record.value, position, max_body_bytes=self._options.max_body_bytes)
         except UndecodableRecord as exc:
-            if self._options.reports_undecodable:
-                await self._dead_letter(record, index=ALL_INDEXES, kind=exc.kind, detail=exc.detail)
-            return None
+            return exc
 
     async def _commit(self, run: "_Run", batch: Batch, spans: BatchSpans) -> None:
         changes = batch.changes
         with spans.committing(len(changes)):
+            await self._bad_records.report_undecodable(batch)
             rejections = await run.writer.apply(changes)
-            for rejection in rejections:
-                record = batch.record_at(rejection.change.position)
-                await self._dead_letter(record, index=self._options.index, kind=rejection.kind, detail=rejection.detail)
+            await self._bad_records.report_rejected(batch, rejections)
             watermark = run.watermark.advanced(batch.offsets, timestamp_ms=batch.timestamp_ms)
             await run.writer.commit(watermark)
         run.watermark = watermark
+        self._bad_records.passed(batch, rejections)
         self._failures = 0
         self._progress.work_ended(watermark)
         self._count(changes, len(rejections))
         await run.feed.commit(batch.offsets)
-
-    async def _dead_letter(self, record: Record, *, index: str, kind: str, detail: str) -> None:
-        trace = {name: value for name, value in record_carrier(record.headers).items() if name in TRACE_HEADERS}
-        letter = DeadLetter(
-            key=record.key,
-            value=record.value,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            index=index,
-            error_class=kind,
-            message=detail,
-            trace=trace,
-        )
-        await self._dead_letters.publish(letter)
-        self._metrics.dead_lettered(index, kind)
-        self._log.warning("dead letter", error=kind, partition=record.partition, offset=record.offset)
 
     def _count(self, changes: Sequence[Change], rejected: int) -> None:
         deletes = sum(isinstance(change, Delete) for change in changes)

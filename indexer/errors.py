@@ -4,6 +4,7 @@ IndexFault
 ├── WriterFailed         drop the writer, open a new one, seek to its watermark and replay
 │   └── WatermarkConflict  the same, because another writer was there first
 ├── WriterLocked         another process writes this generation: wait, or stop it
+├── TooManyBadRecords    read nothing until somebody has looked: what writes or reads the records is broken
 ├── GenerationUnusable   the files or tables are damaged or of another format: rebuild the index
 ├── BackendUnavailable   the backend cannot answer now: answer without it
 ├── DeadlineExceeded     the time ran out inside the backend
@@ -31,6 +32,10 @@ class WatermarkConflict(WriterFailed):
 
 class WriterLocked(IndexFault):
     """Another process holds the writer lock of this generation."""
+
+
+class TooManyBadRecords(IndexFault):
+    """So much of what was read is bad that passing it would empty the topic into the dead letters."""
 
 
 class GenerationUnusable(IndexFault):

@@ -6,11 +6,13 @@ from typing import Final
 import structlog
 
 from indexer.backoff import delay_after
+from indexer.bad_records import BadRecords
 from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
 from indexer.health.progress import Progress
 from indexer.registry import SEMANTIC, writers
 from indexer.resources import MemoryGuard
+from indexer.resume_orders import ResumeOrders
 from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable
@@ -56,11 +58,12 @@ async def run_indexer(
     await _make_topics(settings, kafka, progress, stop)
     producer = RecordProducer(kafka, client_id=f"embed-search-{index}-dead-letters")
     try:
+        dead_letters = DeadLetterPublisher(producer, settings.dead_letter_topic)
         async with writers(index, settings, tracer) as open_writer:
             indexer = Indexer(
                 _options(index, settings, kafka),
                 open_writer,
-                dead_letters=DeadLetterPublisher(producer, settings.dead_letter_topic),
+                bad_records=_bad_records(index, settings, dead_letters, metrics),
                 metrics=metrics,
                 memory=memory,
                 tracer=tracer,
@@ -93,6 +96,17 @@ async def _make_topics(settings: Settings, kafka: KafkaCluster, progress: Progre
             return
 
 
+def _bad_records(index: str, settings: Settings, dead_letters: DeadLetterPublisher, metrics: Metrics) -> BadRecords:
+    return BadRecords(
+        index,
+        dead_letters=dead_letters,
+        orders=ResumeOrders(settings, index),
+        metrics=metrics,
+        limit=settings.bad_record_share,
+        reports_undecodable=index == settings.indexes[0],
+    )
+
+
 def _options(index: str, settings: Settings, kafka: KafkaCluster) -> IndexerOptions:
     shared = index == SEMANTIC
     limits = BatchLimits(settings.batch_documents, settings.batch_bytes, settings.batch_age_ms / 1000)
@@ -105,5 +119,4 @@ def _options(index: str, settings: Settings, kafka: KafkaCluster) -> IndexerOpti
         max_body_bytes=settings.max_body_bytes,
         poll_records=1 if shared else 500,
         shared=shared,
-        reports_undecodable=index == settings.indexes[0],
     )

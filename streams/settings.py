@@ -186,6 +186,13 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, le=4 * MAX_BODY_BYTES, description="Limit of a document's body, bytes of UTF-8."
     )
+    bad_record_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="An indexer stops reading, and says so, when more of its last 500 records (at least 50) are bad"
+        " than this share: something is broken then. 1 for never. `embed-search dlq resume` has it read on.",
+    )
     bm25_stemmer: Annotated[str, AfterValidator(_known_stemmer)] = Field(
         default="english",
         description="Language whose endings the bm25 index takes off words, one that Snowball knows, such as `german`,"

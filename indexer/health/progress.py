@@ -40,6 +40,10 @@ class Progress:
         """The indexer begins again."""
         self._failure = f"begins again: {reason}"
 
+    def halted(self, reason: str) -> None:
+        """The indexer reads nothing until somebody has looked."""
+        self._failure = f"stopped reading: {reason}"
+
     def paused(self, *, paused: bool) -> None:
         """Whether nothing is read because memory is short."""
         self._paused = paused

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from indexer.resume_orders import order_to_resume
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
 from streams.cluster import KafkaAddress
 from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPlan, ReplayReport
-from streams.settings import load_settings
+from streams.settings import METHODS, load_settings, variable
 
 _SHOWN_CHARACTERS: Final = 2_000
 _PIPE_COLUMNS: Final = 10_000
@@ -133,6 +134,31 @@ def purge_command(*, through: list[LetterPosition], everything: bool, url: str, 
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
     click.echo(f'{{"purged": {purged}}}' if as_json else f"purged {purged:,} dead letters")
+
+
+@dlq_command.command("resume")
+@click.argument("names", nargs=-1, type=click.Choice(METHODS))
+@url_option
+@json_option
+def resume_command(*, names: tuple[str, ...], url: str, as_json: bool) -> None:
+    """Have the indexers NAMES, or all, read on that stopped because too many records are bad.
+
+    The bad ones that the topic holds now go to the dead letters, however many there are; later ones are judged again.
+    The order lies in EMBED_SEARCH_DATA_DIR, which must be that of the indexers.
+    """
+    settings = load_settings()
+    if not settings.data_dir.is_dir():
+        raise CommandFailed(
+            f"there is no folder {settings.data_dir}: set {variable('data_dir')} to that of the indexers"
+        )
+    chosen = names or settings.indexes
+    kafka, topic, _ = _source(url)
+    order = asyncio.run(order_to_resume(chosen, settings, kafka, topic))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode({"indexes": chosen, "through": order.through})))
+        return
+    through = " ".join(f"{partition}:{offset}" for partition, offset in sorted(order.through.items()))
+    click.echo(f"{', '.join(chosen)}: bad records of {topic} before {through} go to the dead letters")
 
 
 def _source(url: str) -> tuple[KafkaAddress, str, str]:

@@ -146,6 +146,12 @@ class Metric(Enum):
     )
     INDEX_FAILURES = _counter("index_failures_total", "Times an indexer failed and began again", _INDEX)
     INDEX_PAUSES = _counter("index_pauses_total", "Times an indexer stopped reading until memory was free", _INDEX)
+    INDEX_HALTED = _gauge(
+        "index_halted",
+        "1 while an indexer reads nothing, because too much of what it read is bad",
+        _INDEX,
+        across="max",
+    )
     DEAD_LETTERS = _counter(
         "dead_letters_total",
         "Records that could not be indexed",

@@ -3,10 +3,13 @@
 import msgspec
 import pytest
 
+from indexer.bad_share import SeenRecord
 from indexer.batch import Batch, BatchLimits
 from streams.change import Change, Position, Upsert
 from streams.document import Document, DocumentId
+from streams.errors import UndecodableRecord
 
+UNDECODABLE = UndecodableRecord("not-json", "is no JSON")
 LIMITS = BatchLimits(records=3, bytes=100, age_seconds=2.0)
 
 
@@ -60,7 +63,7 @@ def test_a_batch_is_due_by_count(batch: Batch) -> None:
     """The last record that fits makes it due."""
     due = []
     for offset in range(3):
-        batch.add(Received(offset=offset), None)
+        batch.add(Received(offset=offset), UNDECODABLE)
         due.append(batch.due)
     assert due == [False, False, True]
 
@@ -69,16 +72,16 @@ def test_a_batch_is_due_by_bytes(batch: Batch) -> None:
     """Keys and values count; tombstones have no value."""
     due = []
     for key, value in ((b"k" * 50, b"v" * 49), (b"k", None)):
-        batch.add(Received(key=key, value=value), None)
+        batch.add(Received(key=key, value=value), UNDECODABLE)
         due.append(batch.due)
     assert due == [False, True]
 
 
 def test_a_batch_is_due_by_the_age_of_its_first_record(batch: Batch, clock: Clock) -> None:
     """Later records do not keep the first one waiting."""
-    batch.add(Received(), None)
+    batch.add(Received(), UNDECODABLE)
     clock.now += 1.5
-    batch.add(Received(offset=1), None)
+    batch.add(Received(offset=1), UNDECODABLE)
     early = (batch.due, batch.seconds_left())
     clock.now += 0.5
     assert (early, batch.due) == ((False, 0.5), True)
@@ -88,9 +91,9 @@ def test_a_batch_is_due_by_the_age_of_its_first_record(batch: Batch, clock: Cloc
 
 def test_a_commit_stands_for_every_record_of_it(batch: Batch) -> None:
     """Next offset by partition and the newest time, records that were dead-lettered included."""
-    batch.add(Received(partition=0, offset=7, timestamp=30), None)
-    batch.add(Received(partition=2, offset=4, timestamp=10), None)
-    batch.add(Received(partition=0, offset=9, timestamp=20), None)
+    batch.add(Received(partition=0, offset=7, timestamp=30), UNDECODABLE)
+    batch.add(Received(partition=2, offset=4, timestamp=10), UNDECODABLE)
+    batch.add(Received(partition=0, offset=9, timestamp=20), UNDECODABLE)
     assert batch.offsets == {0: 10, 2: 5}
     assert batch.timestamp_ms == 30
 
@@ -107,7 +110,9 @@ def test_only_the_last_change_of_a_document_is_written(batch: Batch) -> None:
 
 def test_a_batch_of_dead_letters_has_no_changes_but_offsets(batch: Batch) -> None:
     """The watermark must pass them."""
-    batch.add(Received(offset=5), None)
+    batch.add(Received(offset=5), UNDECODABLE)
+    assert batch.undecodable == [(Received(offset=5), UNDECODABLE)]
+    assert batch.seen() == [SeenRecord(0, 5, "not-json: is no JSON")]
     assert batch.changes == []
     assert not batch.empty
     assert batch.offsets == {0: 6}

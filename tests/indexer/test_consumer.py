@@ -16,12 +16,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 
-from indexer import feed
+from indexer import consumer, feed
+from indexer.bad_records import BadRecords
 from indexer.batch import BatchLimits
 from indexer.consumer import Indexer, IndexerOptions
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, MemoryLimit
+from indexer.resume_orders import ResumeOrders, order_to_resume
 from indexer.writer import IndexWriter
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
@@ -33,6 +35,7 @@ from streams.document import Document, DocumentId
 from streams.errors import StreamMismatch, StreamUnavailable
 from streams.metrics import Metrics
 from streams.publisher import RecordProducer
+from streams.settings import Settings
 from streams.topics import ensure_topics, read_offsets
 from streams.tracing import Tracer, record_carrier
 from streams.watermark import Watermark
@@ -85,19 +88,6 @@ def log() -> Iterator[Log]:
     structlog.configure(**before)
 
 
-class Letters(DeadLetterPublisher):
-    """Real dead letters, that a test can wait for."""
-
-    def __init__(self, producer: RecordProducer, topic: str) -> None:
-        super().__init__(producer, topic)
-        self.written: asyncio.Queue[DeadLetter] = asyncio.Queue()
-
-    async def publish(self, letter: DeadLetter) -> None:
-        """Write it, and say so."""
-        await super().publish(letter)
-        await self.written.put(letter)
-
-
 class Memory:
     """As much memory in use as a test says.
 
@@ -118,15 +108,18 @@ class Memory:
 class Bench:
     """A topic, an index, and the means to run indexers between them."""
 
-    def __init__(self, bootstrap: str, topic: str, *, partitions: int, shared: bool = False) -> None:
+    def __init__(self, bootstrap: str, topic: str, directory: Path, *, partitions: int, shared: bool = False) -> None:
+        self.settings = Settings(data_dir=directory)
         self.bootstrap = bootstrap
         self.topic = topic
         self.partitions = partitions
         self.index = FakeIndex(shared=shared)
         self.producer = RecordProducer(bootstrap, client_id="test")
-        self.letters = Letters(self.producer, f"{topic}.dlq")
+        self.letters = DeadLetterPublisher(self.producer, f"{topic}.dlq")
         self.memory = Memory()
         self.metrics = Metrics()
+        self.bad_share = 1.0
+        self.reports_undecodable = True
         self.progress = Progress(stall_seconds=60)
         self.options = IndexerOptions(
             index="fake",
@@ -137,7 +130,6 @@ class Bench:
             max_body_bytes=10_000,
             poll_records=20,
             shared=shared,
-            reports_undecodable=True,
         )
 
     def set(self, **options: Any) -> None:
@@ -146,10 +138,18 @@ class Bench:
 
     def indexer(self, open_writer: Callable[[], Any] | None = None) -> Indexer:
         """An indexer that nobody runs yet."""
+        bad_records = BadRecords(
+            "fake",
+            dead_letters=self.letters,
+            orders=ResumeOrders(self.settings, "fake"),
+            metrics=self.metrics,
+            limit=self.bad_share,
+            reports_undecodable=self.reports_undecodable,
+        )
         return Indexer(
             self.options,
             open_writer or self.index.open,
-            dead_letters=self.letters,
+            bad_records=bad_records,
             metrics=self.metrics,
             memory=self.memory.guard,
             tracer=Tracer("test"),
@@ -187,27 +187,27 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(kafka_bootstrap: str) -> AsyncIterator[Bench]:
+async def bench(kafka_bootstrap: str, tmp_path: Path) -> AsyncIterator[Bench]:
     """One index that reads all partitions."""
-    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap, partitions=3), partitions=3)
+    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap, partitions=3), tmp_path, partitions=3)
     yield made
     await made.producer.close()
 
 
 @pytest.fixture
-async def single(kafka_bootstrap: str) -> AsyncIterator[Bench]:
+async def single(kafka_bootstrap: str, tmp_path: Path) -> AsyncIterator[Bench]:
     """The same with one partition, where order is total."""
-    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap), partitions=1)
+    made = Bench(kafka_bootstrap, await make_topics(kafka_bootstrap), tmp_path, partitions=1)
     yield made
     await made.producer.close()
 
 
 @pytest.fixture
-async def team(kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+async def team(kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     """One index that several indexers share."""
     monkeypatch.setattr(feed, "_HEARTBEAT_MS", 300)  # a member learns of a rebalance by its heartbeat
     topic = await make_topics(kafka_bootstrap, partitions=3)
-    made = Bench(kafka_bootstrap, topic, partitions=3, shared=True)
+    made = Bench(kafka_bootstrap, topic, tmp_path, partitions=3, shared=True)
     yield made
     await made.producer.close()
 
@@ -305,7 +305,7 @@ async def test_bad_records_are_dead_lettered_and_the_stream_goes_on(single: Benc
 
 async def test_only_one_indexer_reports_what_no_index_can_take(single: Bench) -> None:
     """The others pass it in silence, and their watermark too."""
-    single.set(reports_undecodable=False)
+    single.reports_undecodable = False
     await produce(single.bootstrap, single.topic, [(b"a", b"not json")])
     async with single.indexing():
         await single.index_everything()
@@ -327,6 +327,86 @@ async def test_what_this_index_cannot_take_is_dead_lettered_under_its_name(singl
     assert [(h["index"], h["error-class"], h["error-message"]) for h in headers] == [
         ("fake", "too-odd", "the fake says so")
     ] * 2
+
+
+async def too_long(bench: Bench, count: int, *, prefix: str = "bad") -> None:
+    """Publish documents whose bodies are over the limit, which a build could raise."""
+    body = b'{"body":"' + b"x" * (bench.options.max_body_bytes + 1) + b'"}'
+    await produce(bench.bootstrap, bench.topic, [(b"%s%d" % (prefix.encode(), n), body) for n in range(count)])
+
+
+async def test_a_broken_deploy_does_not_empty_the_topic_into_the_dead_letters(single: Bench, log: Log) -> None:
+    """Too much is bad: nothing is passed, and all is let go of, restarts or not; a fixed build takes all of it in."""
+    single.set(limits=msgspec.structs.replace(NEVER, records=60))
+    single.bad_share = 0.2
+    await too_long(single, 60)
+    await single.publish(["good"])
+    for _ in range(2):
+        log.events.clear()
+        async with single.indexing():
+            reason = (await log.until("stopped reading"))["reason"]
+            assert "50 of the last 50 records are bad" in reason
+            assert (single.progress.component().status, reason in single.progress.component().message) == (
+                "unhealthy",
+                True,
+            )
+            assert halted(single) == 1
+            assert all(writer.closed for writer in single.index.writers)
+        assert (await single.dead(), single.index.commits, await single.committed()) == ([], [], {})
+    single.set(max_body_bytes=20_000, limits=AT_ONCE)
+    async with single.indexing():
+        await single.index_everything()
+    assert len(single.index.documents) == 61
+    assert (await single.dead(), halted(single)) == ([], 0)
+
+
+async def test_an_operator_has_it_read_on(single: Bench, log: Log) -> None:
+    """What is there at that time goes to the dead letters, also after a restart; what comes later is judged again."""
+    single.set(limits=msgspec.structs.replace(AT_ONCE, records=60, age_seconds=0.3))
+    single.bad_share = 0.2
+    await too_long(single, 60)
+    await single.publish(["good"])
+    async with single.indexing():
+        await log.until("stopped reading")
+        order = await order_to_resume(["fake"], single.settings, single.bootstrap, single.topic)
+        assert order.through == {0: 61}
+        await single.index_everything()
+        assert len(await single.dead()) == 60
+        assert single.index.documents.keys() == {"good"}
+    single.index.watermark = Watermark()
+    async with single.indexing():
+        await single.index_everything()
+        assert len(await single.dead()) == 120
+        log.events.clear()
+        await too_long(single, 100, prefix="later")
+        await log.until("stopped reading")
+    assert single.index.watermark.offsets[0] < 61 + 50
+
+
+async def test_what_the_index_itself_refuses_counts_too(single: Bench, log: Log) -> None:
+    """A broken model is as bad as a broken producer."""
+    single.set(limits=msgspec.structs.replace(NEVER, records=60))
+    single.bad_share = 0.2
+    single.index.refused = lambda change: change.id.startswith("odd")
+    await single.publish([f"odd{number}" for number in range(60)])
+    async with single.indexing():
+        assert "too-odd: the fake says so" in (await log.until("stopped reading"))["reason"]
+    assert (await single.dead(), single.index.commits) == ([], [])
+
+
+async def test_one_bad_record_in_a_hundred_stops_nobody(single: Bench) -> None:
+    """Each goes to the dead letters, and all others into the index."""
+    single.bad_share = 0.2
+    records = [(b"d%d" % number, b"not json" if number % 100 == 0 else b'{"body":"text"}') for number in range(1_000)]
+    await produce(single.bootstrap, single.topic, records)
+    async with single.indexing():
+        await single.index_everything()
+    assert (len(await single.dead()), len(single.index.documents), len(single.index.writers)) == (10, 990, 1)
+
+
+def halted(bench: Bench) -> float | None:
+    """What the metric says."""
+    return bench.metrics.registry.get_sample_value("embed_search_index_halted", {"index": "fake"})
 
 
 @pytest.mark.parametrize("step", ["apply", "commit", "after-commit"])
@@ -485,26 +565,28 @@ async def test_what_kafka_was_told_is_not_believed(single: Bench) -> None:
     assert len(single.index.documents) == 10
 
 
-async def test_stopping_commits_what_was_read(single: Bench) -> None:
+async def test_stopping_commits_what_was_read(single: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is read twice for a polite stop."""
+    monkeypatch.setattr(consumer, "IDLE_POLL_SECONDS", 0.3)
     single.set(limits=NEVER)
     await single.publish([f"d{number}" for number in range(30)])
     await produce(single.bootstrap, single.topic, [(b"end", b"not json")])
     async with single.indexing() as stop:
-        await asyncio.wait_for(single.letters.written.get(), PATIENCE)
-        assert single.index.commits == []
+        await single.index.until(lambda: single.index.checks >= 2)
+        assert (single.index.commits, await single.dead()) == ([], [])
         stop.set()
+    assert [letter.key for letter in await single.dead()] == [b"end"]
     assert [len(changes) for changes in single.index.commits] == [30]
     assert await single.committed() == single.index.watermark.offsets == {0: 31}
 
 
-async def test_an_indexer_that_is_cancelled_closes_everything(single: Bench) -> None:
+async def test_an_indexer_that_is_cancelled_closes_everything(single: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any time; what was not committed is read again."""
+    monkeypatch.setattr(consumer, "IDLE_POLL_SECONDS", 0.3)
     single.set(limits=NEVER)
     await single.publish(["a"])
-    await produce(single.bootstrap, single.topic, [(b"end", b"not json")])
     running = asyncio.create_task(single.indexer().run(asyncio.Event()))
-    await asyncio.wait_for(single.letters.written.get(), PATIENCE)
+    await single.index.until(lambda: single.index.checks >= 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -552,7 +634,7 @@ async def test_a_dead_letter_that_cannot_be_written_holds_the_stream(single: Ben
     await produce(single.bootstrap, single.topic, [(b"b", b"not json")])
     healthy = single.letters
 
-    class Deaf(Letters):
+    class Deaf(DeadLetterPublisher):
         async def publish(self, letter: DeadLetter) -> None:
             if not any(said["event"] == "beginning again" for said in log.events):
                 raise StreamUnavailable("nobody takes dead letters")
@@ -591,7 +673,7 @@ async def test_indexers_that_share_an_index_split_the_partitions(team: Bench) ->
 async def test_a_broker_that_comes_later_is_awaited(tmp_path: Path, artifacts: Artifacts, log: Log) -> None:
     """The indexer says that it waits, and needs nobody when the broker is there."""
     server = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=free_port(), controller_port=free_port())
-    bench = Bench(server.bootstrap, "documents", partitions=1)
+    bench = Bench(server.bootstrap, "documents", tmp_path, partitions=1)
     stop = asyncio.Event()
     started = time.monotonic()
     running = asyncio.create_task(bench.indexer().run(stop))

@@ -1,4 +1,4 @@
-"""An indexer as a container runs it: what its port tells while Kafka stands still, and while its disk is full."""
+"""An indexer as a container runs it: what its port tells while Kafka stands still, its disk is full, or much is bad."""
 
 import shutil
 import subprocess
@@ -15,8 +15,8 @@ from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
 from tests.api.test_metrics import parse
 from tests.faults.nemesis import children_that_run, frozen
-from tests.streams.kafka import produce
-from tests.system.processes import Program, program
+from tests.streams.kafka import produce, records_of
+from tests.system.processes import Program, program, run_command
 from tests.system.waiting import until
 
 NOTICES_WITHIN = 5.0
@@ -149,3 +149,13 @@ async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, br
     await until(indexer.is_ready, "it is ready again", HEALS_WITHIN)
     await until(indexer.has_indexed_everything, "what came meanwhile is indexed", HEALS_WITHIN)
     assert (await indexer.component("bm25"))["details"]["watermark"] == {"documents": {"0": 5}}
+
+    await produce(broker.bootstrap, "documents", [(b"bad%d" % number, b"not json") for number in range(60)])
+    await _notices(indexer.is_not_ready, "it says that too much is bad")
+    assert "records are bad" in (await indexer.component("bm25"))["message"]
+    environment = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap, "EMBED_SEARCH_DATA_DIR": str(data)}
+    ordered = run_command(["dlq", "resume", "bm25"], environment)
+    assert ordered.stdout == "bm25: bad records of documents before 0:65 go to the dead letters\n", ordered.stderr
+    await until(indexer.is_ready, "it reads on", HEALS_WITHIN)
+    assert (await indexer.component("bm25"))["details"]["watermark"] == {"documents": {"0": 65}}
+    assert len(await records_of(broker.bootstrap, "documents.dlq")) == 60

@@ -87,6 +87,25 @@ class BadRecords:
             record = batch.record_at(each.change.position)
             await self._publish(record, index=self._index, kind=each.kind, detail=each.detail)
 
+    async def report_refusal(self, rejection: Rejection, *, topic: str, value: bytes | None) -> None:
+        """Dead-letter a document that this index refuses when it is repaired; the record itself is not at hand.
+
+        Raises:
+            StreamUnavailable: the dead letter was not acknowledged.
+        """
+        position = rejection.change.position
+        letter = DeadLetter(
+            key=rejection.change.id.encode(),
+            value=value,
+            topic=topic,
+            partition=position.partition,
+            offset=position.offset,
+            index=self._index,
+            error_class=rejection.kind,
+            message=rejection.detail,
+        )
+        await self._send(letter)
+
     def passed(self, batch: Batch, rejections: Sequence[Rejection]) -> None:
         """The batch is committed."""
         self._share.passed(batch.seen(rejections))

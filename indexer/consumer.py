@@ -7,7 +7,7 @@ passed, and the next run starts when an operator has ordered it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from indexer.batch import Batch, BatchLimits
 from indexer.batch_spans import BatchSpans
 from indexer.errors import BackendUnavailable, TooManyBadRecords, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
+from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.lineage import check_lineage, start_offsets
 from indexer.resources import MemoryGuard, Pressure
@@ -71,7 +72,7 @@ class Indexer:
 
     Args:
         options: what to read and how.
-        open_writer: opens the index's writer.
+        index: opens its writer, and knows what is ordered for it.
         bad_records: takes care of them.
         metrics: counters of this process.
         memory: of this process; while it is short, nothing is read.
@@ -82,7 +83,7 @@ class Indexer:
     def __init__(
         self,
         options: IndexerOptions,
-        open_writer: Callable[[], Awaitable[IndexWriter]],
+        index: IndexHandle,
         *,
         bad_records: BadRecords,
         metrics: Metrics,
@@ -91,7 +92,7 @@ class Indexer:
         progress: Progress,
     ) -> None:
         self._options = options
-        self._open_writer = open_writer
+        self._index = index
         self._bad_records = bad_records
         self._metrics = metrics
         self._memory = memory
@@ -137,7 +138,7 @@ class Indexer:
             stack.push_async_callback(probe.close)
             stack.push_async_callback(feed.stop)
             offsets = await probe.read()  # before the writer is opened, which is costly and useless without Kafka
-            writer = await self._open_writer()
+            writer = await self._index.open_writer()
             stack.push_async_callback(writer.close)
             partitions = await self._take_partitions(feed, offsets, stop=stop)
             while not stop.is_set():
@@ -191,6 +192,8 @@ class Indexer:
             if batch.due:
                 await self._commit(run, batch, spans)
                 batch, spans = self._new_batch()
+            if batch.empty:
+                await self._index.repairs.carry_out(run.writer, run.watermark)
         if not batch.empty:
             await self._commit(run, batch, spans)
 

@@ -9,8 +9,10 @@ from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
 from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
+from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.registry import SEMANTIC, writers
+from indexer.repair import RepairFolder, Repairs
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from streams.cluster import KafkaCluster, kafka_cluster
@@ -59,11 +61,19 @@ async def run_indexer(
     producer = RecordProducer(kafka, client_id=f"embed-search-{index}-dead-letters")
     try:
         dead_letters = DeadLetterPublisher(producer, settings.dead_letter_topic)
+        bad_records = _bad_records(index, settings, dead_letters, metrics)
+        repairs = Repairs(
+            index,
+            RepairFolder(settings.data_dir, index),
+            kafka,
+            max_body_bytes=settings.max_body_bytes,
+            bad_records=bad_records,
+        )
         async with writers(index, settings, tracer) as open_writer:
             indexer = Indexer(
                 _options(index, settings, kafka),
-                open_writer,
-                bad_records=_bad_records(index, settings, dead_letters, metrics),
+                IndexHandle(open_writer, repairs),
+                bad_records=bad_records,
                 metrics=metrics,
                 memory=memory,
                 tracer=tracer,

@@ -62,6 +62,10 @@ class ThreadedWriter:
         """As `IndexWriter.apply`."""
         return await self._run(self._writer.apply, changes)
 
+    async def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """As `IndexWriter.repair`."""
+        return await self._run(self._writer.repair, changes)
+
     async def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`."""
         await self._run(self._writer.commit, watermark)

@@ -41,6 +41,14 @@ class IndexWriter(Protocol):
         """Take in changes, at most one a document, in stream order; nothing is visible yet."""
         ...
 
+    async def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """Take in changes that put wrong documents right; nothing is visible before the commit.
+
+        Whatever the index holds of these documents is replaced, whatever its version, also behind the watermark. What
+        follows is the commit, with the same watermark, and no `apply`.
+        """
+        ...
+
     async def commit(self, watermark: Watermark) -> None:
         """Make the applied changes and the watermark durable and visible, atomically."""
         ...
@@ -67,6 +75,10 @@ class BlockingWriter(Protocol):
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         """As `IndexWriter.apply`."""
+        ...
+
+    def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """As `IndexWriter.repair`."""
         ...
 
     def commit(self, watermark: Watermark) -> None:

@@ -80,6 +80,7 @@ class SegmentedWriter(Generic[C]):
         self._next_segment = self._manifest.next_segment
         self._positions: dict[str, Position] = {}
         self._buffer: dict[str, Change] = {}
+        self._repaired: set[str] = set()
         self._buffered_bytes = 0
 
     def watermark(self) -> Watermark:
@@ -95,6 +96,14 @@ class SegmentedWriter(Generic[C]):
                     self._put(change)
         return ()
 
+    def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """As `IndexWriter.repair`; nothing is ever rejected."""
+        with self._first_fault_is_the_last():
+            for change in changes:
+                self._repaired.add(change.id)
+                self._put(change)
+        return ()
+
     def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`; takes in what was merged, and begins to merge what the policy says."""
         with self._first_fault_is_the_last():
@@ -107,6 +116,7 @@ class SegmentedWriter(Generic[C]):
                 segment.committed(entry)
             self._manifest = manifest
             self._positions.clear()
+            self._repaired.clear()
             self._begin_merge()
             self._scrub_suspects()
         with contextlib.suppress(OSError):  # the commit is done; what stays behind is removed by the next one
@@ -220,7 +230,8 @@ class SegmentedWriter(Generic[C]):
         hashes = hash_ids(ids)
         for segment in self._segments:
             for place, ordinal in segment.find(ids, hashes):
-                if _overtakes(segment.opened.documents.position(ordinal), changes[place].position):
+                position = segment.opened.documents.position(ordinal)
+                if ids[place] not in self._repaired and _overtakes(position, changes[place].position):
                     overtaken.add(ids[place])
                 else:
                     segment.delete(ordinal)

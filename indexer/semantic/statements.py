@@ -51,6 +51,7 @@ ON CONFLICT (id) DO UPDATE SET partition = excluded.partition, record_offset = e
 WHERE NOT (d.partition = excluded.partition AND d.record_offset >= excluded.record_offset)
 RETURNING id
 """
+_REMOVE: Final = "DELETE FROM {documents} WHERE id = ANY($1)"
 _CLEAR: Final = "DELETE FROM {passages} WHERE document_id = ANY($1)"
 
 
@@ -61,6 +62,7 @@ class Statements(msgspec.Struct, frozen=True):
         first_position: a partition's first position, unless it has one; gives a row when it was set.
         next_position: moves a partition on from where it was last seen; gives a row when it was moved.
         delete: removes documents with their passages.
+        remove: removes documents with their passages, whatever their version.
         touch: new rows for documents whose text is as it was; gives how many are gone or have another text after all.
         put: new rows for documents with new text; gives the ids of those that were taken.
         clear: removes the passages of documents.
@@ -69,6 +71,7 @@ class Statements(msgspec.Struct, frozen=True):
     first_position: str
     next_position: str
     delete: str
+    remove: str
     touch: str
     put: str
     clear: str
@@ -82,5 +85,5 @@ class Statements(msgspec.Struct, frozen=True):
             "passages": generation.passages,
             "changes": _CHANGES,
         }
-        templates = (_FIRST_POSITION, _NEXT_POSITION, _DELETE, _TOUCH, _PUT, _CLEAR)
+        templates = (_FIRST_POSITION, _NEXT_POSITION, _DELETE, _REMOVE, _TOUCH, _PUT, _CLEAR)
         return cls(*(template.format(**tables) for template in templates))

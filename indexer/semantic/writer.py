@@ -72,6 +72,7 @@ class SemanticWriter:
         self._encoder = Encoder(embedder, generation.settings.passages)
         self._seen: dict[int, int] = {}
         self._pending: dict[str, _Pending] = {}
+        self._repaired: set[str] = set()
         self._usable = True
 
     @classmethod
@@ -139,6 +140,19 @@ class SemanticWriter:
                     self._pending[change.id] = pending
         return rejections
 
+    async def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """As `IndexWriter.repair`; every text is embedded again, since what is stored of it is in doubt."""
+        rejections: list[Rejection] = []
+        with self._first_fault_is_the_last():
+            for change in changes:
+                pending = await self._prepared(change, None)
+                self._repaired.add(change.id)  # also where it is refused: what is there is wrong
+                if isinstance(pending, Rejection):
+                    rejections.append(pending)
+                else:
+                    self._pending[change.id] = pending
+        return rejections
+
     async def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`, for the partitions of this watermark.
 
@@ -149,6 +163,8 @@ class SemanticWriter:
         with self._first_fault_is_the_last():
             async with statement_spans(self._connection, self._tracer), self._connection.transaction():
                 await self._advance(watermark)
+                if self._repaired:
+                    await self._connection.execute(self._statements.remove, sorted(self._repaired))
                 # In the order of ids, so that writers of different partitions cannot lock each other out.
                 pending = [self._pending[name] for name in sorted(self._pending)]
                 await self._delete([p.change for p in pending if isinstance(p.change, Delete)])
@@ -156,6 +172,7 @@ class SemanticWriter:
                 await self._put([p for p in pending if p.passages is not None])
         self._seen |= watermark.offsets
         self._pending.clear()
+        self._repaired.clear()
 
     async def check(self) -> None:
         """As `IndexWriter.check`; PostgreSQL looks after its files itself."""

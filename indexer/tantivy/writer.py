@@ -89,6 +89,13 @@ class TantivyWriter:
                     self._put(change)
         return ()
 
+    def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """As `IndexWriter.repair`; nothing is ever rejected."""
+        with self._first_fault_is_the_last():
+            for change in changes:
+                self._put(change)
+        return ()
+
     def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`; returns once the watermark was read back from the committed index."""
         with self._first_fault_is_the_last():

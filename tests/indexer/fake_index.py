@@ -88,6 +88,7 @@ class FakeWriter:
         self._applied: list[Change] | None = None
         self._fault: Fault | None = None
         self._failed = False
+        self._repairs = False
         self.closed = False
 
     async def watermark(self) -> Watermark:
@@ -113,6 +114,19 @@ class FakeWriter:
         self._applied = [change for change in changes if not self._index.refused(change)]
         return [Rejection(change, "too-odd", "the fake says so") for change in changes if self._index.refused(change)]
 
+    async def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """Take repairs between two batches: one change a document, none that the watermark does not cover."""
+        assert not self._failed
+        assert not self.closed
+        assert self._applied is None, "a repair within a batch"
+        assert len({change.id for change in changes}) == len(changes), "two changes of one document"
+        assert all(c.position.offset < self._seen.offsets[c.position.partition] for c in changes), "not read yet"
+        self._repairs = True
+        self._fault = self._index.fault()
+        await self._fail_at("apply")
+        self._applied = [change for change in changes if not self._index.refused(change)]
+        return [Rejection(change, "too-odd", "the fake says so") for change in changes if self._index.refused(change)]
+
     async def commit(self, watermark: Watermark) -> None:
         """Make it durable: after `apply`, forward only, covering every change, against the watermark last seen."""
         assert not self._failed
@@ -122,14 +136,15 @@ class FakeWriter:
         assert watermark.cluster
         offsets, seen = watermark.offsets, self._seen.offsets
         assert all(offsets[partition] >= seen.get(partition, 0) for partition in offsets), "the watermark moved back"
-        assert any(offsets[partition] > seen.get(partition, 0) for partition in offsets), "nothing to commit"
+        moved = any(offsets[partition] > seen.get(partition, 0) for partition in offsets)
+        assert moved != self._repairs, "nothing to commit, or more than a repair"
         assert all(offsets[c.position.partition] > c.position.offset for c in self._applied), "a change is not covered"
         if any(self._index.watermark.offsets.get(p, 0) != seen.get(p, 0) for p in offsets):
             self._failed = True
             raise WatermarkConflict("another writer was here first")
         await self._fail_at("commit")
         await self._index.committed(self._applied, watermark, writer=self._number)
-        self._seen, self._applied = watermark, None
+        self._seen, self._applied, self._repairs = watermark, None, False
         await self._fail_at("after-commit")
 
     async def check(self) -> None:

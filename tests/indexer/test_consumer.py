@@ -21,7 +21,9 @@ from indexer.bad_records import BadRecords
 from indexer.batch import BatchLimits
 from indexer.consumer import Indexer, IndexerOptions
 from indexer.errors import GenerationUnusable, WriterLocked
+from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
+from indexer.repair import RepairFolder, Repairs
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.resume_orders import ResumeOrders, order_to_resume
 from indexer.writer import IndexWriter
@@ -146,9 +148,16 @@ class Bench:
             limit=self.bad_share,
             reports_undecodable=self.reports_undecodable,
         )
+        repairs = Repairs(
+            "fake",
+            RepairFolder(self.settings.data_dir, "fake"),
+            self.bootstrap,
+            max_body_bytes=self.options.max_body_bytes,
+            bad_records=bad_records,
+        )
         return Indexer(
             self.options,
-            open_writer or self.index.open,
+            IndexHandle(open_writer or self.index.open, repairs),
             bad_records=bad_records,
             metrics=self.metrics,
             memory=self.memory.guard,

@@ -47,6 +47,11 @@ class RecordingWriter:
         assert self.gate.wait(PATIENCE)
         return [Rejection(change, "kind", "detail") for change in changes]
 
+    def repair(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        """Refuse what is repaired."""
+        self._note("repair")
+        return [Rejection(change, "kind", "detail") for change in changes]
+
     def commit(self, watermark: Watermark) -> None:
         """Fail for a watermark of another topic."""
         self._note("commit")

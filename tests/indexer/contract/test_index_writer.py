@@ -4,6 +4,7 @@ import pytest
 
 from indexer.backend import SearchBackend
 from indexer.deadline import Deadline
+from indexer.dump import content_hash
 from indexer.writer import IndexWriter
 from streams.change import Change
 from streams.watermark import Watermark
@@ -71,6 +72,31 @@ async def test_changes_of_one_document_in_one_commit(writer: IndexWriter, backen
     assert await found(backend, "words") == ["a"]
     assert (await fetch(backend, ["a", "b"]))["a"].document.body == "third words"
     assert (await backend.stats(Deadline.after(SOON))).documents == 1
+
+
+async def test_a_repair_replaces_whatever_is_there(index: Index, writer: IndexWriter) -> None:
+    """Behind the watermark, in the same version, and in a newer one; the watermark and all other documents stay."""
+    others = [upsert(f"other{number}", "other words", offset=number) for number in range(3)]
+    wrong = [upsert("same", "wrong words", offset=4), upsert("newer", "wrong words", offset=5)]
+    ghosts = [upsert("ghost", "ghost words", offset=3), upsert("deleted", "ghost words", offset=6)]
+    await index_changes(writer, *others, *sorted([*wrong, *ghosts], key=lambda each: each.position.offset))
+    watermark = await writer.watermark()
+    right = [
+        upsert("same", "right words", offset=4),
+        upsert("newer", "right words", offset=1),
+        upsert("new", "x", offset=2),
+    ]
+    assert not await writer.repair([*right, delete("ghost", offset=-1), delete("deleted", offset=0)])
+    async with index.open_dump() as dump:
+        assert {each.id for batch in [b async for b in dump.batches()] for each in batch}.isdisjoint({"new"})
+    await writer.commit(watermark)
+    async with index.open_dump() as dump:
+        assert dump.watermark == watermark
+        held = {each.id: (each.offset, each.content) for batch in [b async for b in dump.batches()] for each in batch}
+    assert held == {c.id: (c.position.offset, content_hash(c.document)) for c in [*others, *right]}
+    await index_changes(writer, upsert("same", "newest words", offset=9))
+    await writer.repair([])
+    await writer.commit(await writer.watermark())
 
 
 async def test_delete_removes(writer: IndexWriter, backend: SearchBackend) -> None:

@@ -1,7 +1,8 @@
-"""Reads a topic from its beginning to where it ends now, without a group and without holding it in memory."""
+"""Reads a topic from its beginning to where it ends now, or at some offsets, without a group and in bounded memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,6 +15,8 @@ from streams.topics import read_offsets
 
 _POLL_MS: Final = 500
 _SILENCE_SECONDS: Final = 60.0
+_SKIPPED_RECORDS: Final = 100
+"""Records between two wanted ones that are read along: quicker than to fetch anew, as each seek does."""
 
 
 async def read_topic(
@@ -38,6 +41,57 @@ async def read_topic(
     """
     if end is None:
         end = (await read_offsets(bootstrap_servers, topic)).end
+    async with _reading(bootstrap_servers, topic) as consumer:
+        partitions = [TopicPartition(topic, number) for number in end]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        for partition in partitions:
+            if start and partition.partition in start:
+                consumer.seek(partition, start[partition.partition])
+        async for record in _until(consumer, end):
+            yield record
+
+
+async def read_at(
+    bootstrap_servers: KafkaAddress, topic: str, partition: int, offsets: Sequence[int]
+) -> AsyncIterator[Any]:
+    """The records at some offsets of a partition, without those that compaction has taken.
+
+    Args:
+        bootstrap_servers: of Kafka, and how to get in.
+        topic: to read.
+        partition: of the topic.
+        offsets: in their order.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or fell silent.
+    """
+    if not offsets:
+        return
+    wanted = frozenset(offsets)
+    async with _reading(bootstrap_servers, topic) as consumer:
+        place = TopicPartition(topic, partition)
+        consumer.assign([place])
+        for start, end in _spans(offsets):
+            consumer.seek(place, start)
+            async for record in _until(consumer, {partition: end}):
+                if record.offset in wanted:
+                    yield record
+
+
+def _spans(offsets: Sequence[int]) -> list[tuple[int, int]]:
+    """What to read at one go: offsets that are near enough to each other, with all that is between them."""
+    spans: list[tuple[int, int]] = []
+    for offset in offsets:
+        if spans and offset - spans[-1][1] <= _SKIPPED_RECORDS:
+            spans[-1] = (spans[-1][0], offset + 1)
+        else:
+            spans.append((offset, offset + 1))
+    return spans
+
+
+@asynccontextmanager
+async def _reading(bootstrap_servers: KafkaAddress, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         **client_arguments(bootstrap_servers),
         enable_auto_commit=False,
@@ -47,14 +101,7 @@ async def read_topic(
     )
     try:
         await consumer.start()
-        partitions = [TopicPartition(topic, number) for number in end]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        for partition in partitions:
-            if start and partition.partition in start:
-                consumer.seek(partition, start[partition.partition])
-        async for record in _until(consumer, end):
-            yield record
+        yield consumer
     except (KafkaError, OSError) as exc:
         raise StreamUnavailable(f"reading {topic} failed: {exc!r}") from exc
     finally:

@@ -1,7 +1,7 @@
 """Where the documents come from that a command reads beside the running system."""
 
 from infra.cli.client import ApiClient
-from infra.verification.convergence import TopicAddress
+from infra.verification.address import TopicAddress
 from streams.cluster import kafka_cluster
 from streams.settings import Settings, dead_letters_of
 

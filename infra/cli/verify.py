@@ -4,6 +4,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,7 +19,7 @@ from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
 from infra.local.database import own_database_url
-from infra.verification.convergence import IndexComparison, compare
+from infra.verification.convergence import IndexComparison, compare, compare_and_repair
 from infra.verification.deep import IndexReport, check_deep
 from streams.settings import METHODS, Settings, load_settings
 
@@ -31,6 +32,14 @@ _CLASSES: Final = ("missing", "stale", "extra", "different")
 
 @click.command("verify")
 @click.argument("names", nargs=-1, type=click.Choice(METHODS))
+@click.option("--repair", is_flag=True, help="Have the indexers put right what was found, and nothing else.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for an indexer to take up a repair.",
+)
 @click.option("--deep", is_flag=True, help="Check the files of the local indexes instead, and scores of bm25.")
 @click.option(
     "--sample", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Documents to score, with --deep."
@@ -44,23 +53,38 @@ _CLASSES: Final = ("missing", "stale", "extra", "different")
 )
 @url_option
 @json_option
-def verify_command(*, names: tuple[str, ...], deep: bool, sample: int, shown: int, url: str, as_json: bool) -> None:
+def verify_command(  # noqa: PLR0913 - the options of a command
+    *,
+    names: tuple[str, ...],
+    repair: bool,
+    patience: float,
+    deep: bool,
+    sample: int,
+    shown: int,
+    url: str,
+    as_json: bool,
+) -> None:
     """Compare the indexes NAMES, or all that the settings list, with the topic, document by document.
 
     Names what is missing, stale, extra or different. Exit status 1 when anything is. Everything may go on meanwhile;
     documents with records that an index has not read yet are not compared. The local indexes are those in
     EMBED_SEARCH_DATA_DIR; temporary files in TMPDIR take some 100 bytes for each document and index.
 
+    With --repair, the running indexers put right what was found, document by document, from the topic's records; exit
+    status 0 when nothing is left. Their EMBED_SEARCH_DATA_DIR must be this one.
+
     With --deep, every file of bm25, tantivy and native is held against its checksums, and scores of bm25 against
     rank_bm25.
     """
     settings = load_settings()
+    if deep and repair:
+        raise click.UsageError("--repair goes without --deep: indexers mend damaged files by themselves")
     if deep:
         files = _checked_files(settings, _local(names, settings), sample)
         _end(files, as_json=as_json, show=_show_deep, sound=all(report.sound for report in files))
     else:
-        found = _compared(settings, names or settings.indexes, url, shown)
-        _end(found, as_json=as_json, show=_show, sound=all(report.equal for report in found))
+        found = _compared(settings, names or settings.indexes, url, shown, patience if repair else None)
+        _end(found, as_json=as_json, show=_show, sound=all(report.sound for report in found))
 
 
 def _end(reports: Sequence[R], *, as_json: bool, show: Callable[[Sequence[R]], None], sound: bool) -> None:
@@ -83,14 +107,17 @@ def _checked_files(settings: Settings, names: Sequence[str], sample: int) -> Seq
         return check_deep(settings, names, sample=sample, on_step=status.update)
 
 
-def _compared(settings: Settings, names: Sequence[str], url: str, shown: int) -> Sequence[IndexComparison]:
+def _compared(
+    settings: Settings, names: Sequence[str], url: str, shown: int, patience: float | None
+) -> Sequence[IndexComparison]:
     address = topic_address(url, settings)
     placed = settings.model_copy(update={"database_url": _database_url(settings, names)})
     with (
         tempfile.TemporaryDirectory(prefix="embed-search-verify-") as scratch,
         Console(stderr=True).status("verifying") as status,
     ):
-        return asyncio.run(compare(placed, address, names, scratch=Path(scratch), shown=shown, on_step=status.update))
+        comparing = compare if patience is None else partial(compare_and_repair, patience=patience)
+        return asyncio.run(comparing(placed, address, names, scratch=Path(scratch), shown=shown, on_step=status.update))
 
 
 def _database_url(settings: Settings, names: Sequence[str]) -> SecretStr | None:
@@ -119,6 +146,13 @@ def _show(reports: Sequence[IndexComparison]) -> None:
     for report in reports:
         if report.reason:
             console.print(f"{report.index} was not compared: {report.reason}", style="red", markup=False)
+        if (repair := report.repair) is not None:
+            console.print(
+                f"{report.index}: {repair.repaired:,} repaired, {repair.superseded:,} changed since,"
+                f" {repair.refused:,} refused"
+            )
+            if repair.reason:
+                console.print(f"{report.index} was not repaired: {repair.reason}", style="red", markup=False)
         for name in _CLASSES:
             for fault in getattr(report, name).first:
                 has, should = fault.indexed or "nothing", fault.topic or "nothing"

@@ -16,10 +16,12 @@ from indexer.dump import content_hash
 from indexer.errors import IndexFault
 from indexer.lineage import check_lineage
 from indexer.registry import open_dump
+from infra.verification.address import TopicAddress
 from infra.verification.judgement import NO_OFFSET, Found, Judgement, Kind, judge
+from infra.verification.repair import RepairPlan, RepairResult, repair
 from infra.verification.spill import PARTS, Spill
+from infra.verification.targets import targets
 from streams.change import Position, Upsert
-from streams.cluster import KafkaAddress
 from streams.codec import decode_change
 from streams.dead_letter_log import read_dead_letters
 from streams.errors import StreamMismatch, UndecodableRecord
@@ -29,20 +31,6 @@ from streams.topics import TopicOffsets, read_offsets
 from streams.watermark import Watermark
 
 _TOLD_EVERY: Final = 10_000
-
-
-class TopicAddress(msgspec.Struct, frozen=True):
-    """Where the truth is.
-
-    Attributes:
-        kafka: where it is, and how to get in.
-        topic: of documents.
-        dead_letter_topic: of what could not be indexed.
-    """
-
-    kafka: KafkaAddress
-    topic: str
-    dead_letter_topic: str
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -80,6 +68,7 @@ class IndexComparison(msgspec.Struct):
         extra: documents that it should not have, or has twice.
         different: documents that it has with another content.
         reason: why it could not be compared; empty when it was.
+        repair: what became of the faults, where that was asked for.
     """
 
     index: str
@@ -92,12 +81,18 @@ class IndexComparison(msgspec.Struct):
     extra: Faults = msgspec.field(default_factory=Faults)
     different: Faults = msgspec.field(default_factory=Faults)
     reason: str = ""
+    repair: RepairResult | None = None
 
     @property
     def equal(self) -> bool:
         """Whether it was compared, and no fault was found."""
         faults = (self.missing, self.stale, self.extra, self.different)
         return not self.reason and not any(each.count for each in faults)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is as the topic says, or was made so."""
+        return self.equal or (self.repair is not None and self.repair.complete)
 
 
 async def compare(
@@ -108,6 +103,7 @@ async def compare(
     scratch: Path,
     shown: int,
     on_step: Callable[[str], None],
+    plan: RepairPlan | None = None,
 ) -> list[IndexComparison]:
     """Compare indexes with the topic; writers and searches may go on meanwhile.
 
@@ -118,6 +114,7 @@ async def compare(
         scratch: an empty folder for temporary files.
         shown: how many faults of each class to name.
         on_step: told what is being done.
+        plan: is told which documents are faulty, and how they should be.
 
     Raises:
         StreamUnavailable: Kafka does not answer.
@@ -127,14 +124,49 @@ async def compare(
         for side in sides:
             await side.dump(settings, on_step)
         topic = stack.enter_context(Spill(scratch / "topic", newest_only=True))
-        offsets = await _spill_topic(topic, address, settings, on_step)
+        offsets, read_to = await _spill_topic(topic, address, settings, on_step)
         await _spill_refusals({side.index: side.refused for side in sides}, address)
+        if plan is not None:
+            plan.found_in(offsets, read_to)
         for side in sides:
             side.check_lineage(address.topic, offsets)
             if not side.report.reason:
                 on_step(f"{side.index}: comparing")
-                side.judge(topic, shown)
+                side.judge(topic, shown, plan)
         return [side.report for side in sides]
+
+
+async def compare_and_repair(
+    settings: Settings,
+    address: TopicAddress,
+    indexes: Sequence[str],
+    *,
+    scratch: Path,
+    shown: int,
+    on_step: Callable[[str], None],
+    patience: float,
+) -> list[IndexComparison]:
+    """As `compare`, and then have the running indexers put right what was found.
+
+    Args:
+        settings: as for `compare`.
+        address: as for `compare`.
+        indexes: as for `compare`.
+        scratch: as for `compare`.
+        shown: as for `compare`.
+        on_step: as for `compare`.
+        patience: seconds to wait for an indexer to take up each of the orders.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer.
+    """
+    plan = RepairPlan()
+    reports = await compare(settings, address, indexes, scratch=scratch, shown=shown, on_step=on_step, plan=plan)
+    for report in reports:
+        if not report.reason and not report.equal:
+            on_step(f"{report.index}: repairing")
+            report.repair = await repair(report.index, plan, settings, address, patience=patience, on_step=on_step)
+    return reports
 
 
 class _Side:
@@ -167,12 +199,13 @@ class _Side:
             self.report.reason = self.report.reason or str(exc)
         self.report.behind = sum(lag_messages(self._watermark, offsets).values())
 
-    def judge(self, topic: Spill, shown: int) -> None:
+    def judge(self, topic: Spill, shown: int, plan: RepairPlan | None) -> None:
         for number in range(PARTS):
-            judged = judge(
-                topic.part(number), self._rows.part(number), self.refused.part(number), self._watermark.offsets
-            )
+            rows = topic.part(number)
+            judged = judge(rows, self._rows.part(number), self.refused.part(number), self._watermark.offsets)
             self._add(judged, topic, shown)
+            if plan is not None:
+                plan.add(self.index, targets(judged, rows, topic, self._rows))
 
     def _add(self, judged: Judgement, topic: Spill, shown: int) -> None:
         self.report.changing += judged.changing
@@ -185,11 +218,11 @@ class _Side:
 
 async def _spill_topic(
     spill: Spill, address: TopicAddress, settings: Settings, on_step: Callable[[str], None]
-) -> TopicOffsets:
+) -> tuple[TopicOffsets, dict[int, int]]:
     """Read the topic to its end, and then what came meanwhile.
 
     Returns:
-        its range when the reading began.
+        its range when the reading began, and the offsets up to which it was read.
     """
     first = await read_offsets(address.kafka, address.topic)
     start: dict[int, int] = {}
@@ -201,7 +234,7 @@ async def _spill_topic(
                 on_step(f"{address.topic}: {spill.rows:,} records")
         start = end
     spill.flush()
-    return first
+    return first, start
 
 
 def _spill_record(spill: Spill, record: Any, max_body_bytes: int) -> None:  # noqa: ANN401 - aiokafka's record has no public type

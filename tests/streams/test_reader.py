@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 from infra.supervisor.ports import free_port
 from streams import reader
 from streams.errors import StreamUnavailable
-from streams.reader import read_topic
+from streams.reader import read_at, read_topic
 from streams.topics import TopicOffsets, read_offsets
 from tests.streams.kafka import admin, make_topics, nothing_unclosed, produce, records_of
 
@@ -34,6 +34,18 @@ async def test_the_whole_topic_is_read(kafka_bootstrap: str) -> None:
     assert [record.value for record in records if record.partition == 0] == numbers
     assert [record.value for record in records if record.partition == 1] == [*numbers, None]
     assert [record.value for record in records if record.partition == 2] == numbers
+
+
+async def test_records_are_read_at_their_offsets(kafka_bootstrap: str) -> None:
+    """Near ones and far ones, none in between; what is gone is left out."""
+    topic = f"{await make_topics(kafka_bootstrap)}.dlq"
+    await produce(kafka_bootstrap, topic, [(b"k", b"%d" % number) for number in range(2_000)])
+    async with admin(kafka_bootstrap) as client:
+        await client.delete_records({TopicPartition(topic, 0): RecordsToDelete(5)})
+    wanted = [0, 4, 5, 7, 90, 1_200, 1_999]
+    found = [record async for record in read_at(kafka_bootstrap, topic, 0, wanted)]
+    assert [(record.offset, record.value) for record in found] == [(n, b"%d" % n) for n in wanted[2:]]
+    assert [record async for record in read_at(kafka_bootstrap, topic, 0, [])] == []
 
 
 async def test_an_empty_topic_has_no_records(kafka_bootstrap: str) -> None:

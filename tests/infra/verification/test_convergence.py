@@ -13,9 +13,11 @@ import pytest
 
 from indexer.errors import IndexFault
 from indexer.registry import indexes_directory, open_dump, writers
+from indexer.repair import RepairFolder
 from infra.verification import convergence
-from infra.verification.convergence import IndexComparison, TopicAddress, compare
-from streams.change import Change, Position, Upsert
+from infra.verification.address import TopicAddress
+from infra.verification.convergence import IndexComparison, compare, compare_and_repair
+from streams.change import Change, Delete, Position, StoredDocument, Upsert
 from streams.codec import decode_change
 from streams.dead_letters import DeadLetter, DeadLetterPublisher
 from streams.document import Document, DocumentId
@@ -294,16 +296,71 @@ async def test_traffic_gives_no_false_alarm_and_the_command_says_so(settings: Se
     sound = run_command(["verify"], environment(settings))
     assert sound.returncode == 0, sound.stdout + sound.stderr
     assert all(index in sound.stdout for index in METHODS)
+    await faults_are_repaired_beside_traffic(settings, list(view.values())[:3], tmp_path)
 
 
-async def publish_until(stop: asyncio.Event, settings: Settings, dice: Random) -> Token:
+async def faults_are_repaired_beside_traffic(
+    settings: Settings, known: Sequence[StoredDocument], tmp_path: Path
+) -> None:
+    """In every store, one fault of each class; and without an indexer there is an end, and nothing stays behind."""
+    for index in METHODS:
+        await damage(index, settings, known)
+    (waited,) = await repaired(settings, tmp_path / "unattended", "native", patience=0.2)
+    assert (waited.repair is not None and "did not take it up" in waited.repair.reason, waited.sound) == (True, False)
+    assert RepairFolder(settings.data_dir, "native").names() == []
+    stop = asyncio.Event()
+    with program(["index"], environment(settings), tmp_path / "index.log") as indexers:
+        publishing = asyncio.create_task(publish_until(stop, settings, Random(11), prefix="live"))
+        faulty = await asyncio.to_thread(run_command, ["verify", "--json"], environment(settings))
+        assert faulty.returncode == 1, faulty.stderr
+        counts = [[report[name]["count"] for name in CLASSES] for report in json.loads(faulty.stdout)]
+        assert counts == [[1, 1, 1, 1]] * len(METHODS)
+        mended = await asyncio.to_thread(run_command, ["verify", "--repair", "--json"], environment(settings))
+        assert mended.returncode == 0, mended.stdout + mended.stderr
+        repairs = [report["repair"] for report in json.loads(mended.stdout)]
+        assert repairs == [{"repaired": 4, "superseded": 0, "refused": 0, "reason": ""}] * len(METHODS)
+        sound = await asyncio.to_thread(run_command, ["verify"], environment(settings))
+        assert sound.returncode == 0, sound.stdout + sound.stderr
+        stop.set()
+        await publishing
+        assert indexers.stop() == 0
+
+
+async def damage(index: str, settings: Settings, known: Sequence[StoredDocument]) -> None:
+    """Lose a document, keep an older version of one, change one, and add one that never was."""
+    lost, old, wrong = known
+    older = Position(old.position.partition, old.position.offset - 1, 0)
+    changes: list[Change] = [
+        Delete(lost.document.id, lost.position),
+        Upsert(Document(id=old.document.id, body="an older version"), older),
+        Upsert(Document(id=wrong.document.id, body="another body"), wrong.position),
+        Upsert(Document(id=DocumentId("ghost"), body="was never published"), older),
+    ]
+    async with writers(index, settings, Tracer("test", None)) as open_writer:
+        writer = await open_writer()
+        watermark = await writer.watermark()
+        await writer.repair(changes)
+        await writer.commit(watermark)
+        await writer.close()
+
+
+async def repaired(settings: Settings, scratch: Path, *indexes: str, patience: float) -> list[IndexComparison]:
+    """Compare indexes with the topic, and repair them."""
+    address = TopicAddress(str(settings.kafka_bootstrap_servers), settings.topic, settings.dead_letter_topic)
+    scratch.mkdir()
+    return await compare_and_repair(
+        settings, address, indexes, scratch=scratch, shown=10, on_step=lambda _: None, patience=patience
+    )
+
+
+async def publish_until(stop: asyncio.Event, settings: Settings, dice: Random, prefix: str = "doc") -> Token:
     """Versions of a few hundred documents, one tenth of them deletions, until told to stop."""
     producer = RecordProducer(str(settings.kafka_bootstrap_servers), client_id="verify-test")
     try:
         async with DocumentPublisher(producer, settings.topic).session() as session:
             count = 0
             while not stop.is_set():
-                name, count = f"doc/{dice.randrange(300)}", count + 1
+                name, count = f"{prefix}/{dice.randrange(300)}", count + 1
                 if dice.random() < 0.1:
                     await session.delete(name)
                 else:

@@ -61,7 +61,7 @@ def _index(
         breaker=breaker.state,
     )
     if state.of_other_topic(stats):
-        return Component("degraded", "was read from another Kafka cluster; rebuild the index", details)
+        return Component("degraded", "was read from another topic or Kafka cluster; rebuild the index", details)
     if lag is not None and stalled >= stall_seconds:
         return standing_still(lag, stalled, details)
     if breaker.state != "closed":

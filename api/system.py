@@ -45,10 +45,11 @@ class SystemState(msgspec.Struct, frozen=True):
         return max(0.0, (self.now_ms - indexed_ms) / 1000) if indexed_ms else None
 
     def of_other_topic(self, stats: IndexStats) -> bool:
-        """Whether the index was read from another Kafka cluster than the one that is there."""
+        """Whether the index was read from another topic or Kafka cluster than the one that is there."""
         if isinstance(self.offsets, str) or not stats.watermark.cluster:
             return False
-        return stats.watermark.cluster != self.offsets.cluster
+        known = stats.watermark.topic_id or self.offsets.topic_id  # an index from before ids were recorded has none
+        return (stats.watermark.cluster, known) != (self.offsets.cluster, self.offsets.topic_id)
 
 
 class SystemProbe:

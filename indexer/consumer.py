@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from indexer.attendance import Attendance, Look, begun
 from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
 from indexer.batch import Batch, BatchLimits
@@ -22,14 +23,15 @@ from indexer.errors import BackendUnavailable, TooManyBadRecords, WriterFailed, 
 from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
-from indexer.lineage import check_lineage, start_offsets
+from indexer.lineage import check_lineage
 from indexer.resources import MemoryGuard, Pressure
 from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
 from streams.cluster import KafkaAddress
 from streams.codec import decode_change
-from streams.errors import StreamUnavailable, UndecodableRecord
+from streams.errors import StreamMismatch, StreamUnavailable, UndecodableRecord
 from streams.metrics import Metrics
+from streams.settings import variable
 from streams.topics import OffsetProbe, TopicOffsets
 from streams.tracing import Tracer
 from streams.watermark import Watermark
@@ -77,7 +79,7 @@ class Indexer:
         metrics: counters of this process.
         memory: of this process; while it is short, nothing is read.
         tracer: of this process.
-        progress: is told what the indexer does; its clock is the indexer's.
+        progress: is told what the indexer does; its clocks are the indexer's.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class Indexer:
         self._tracer = tracer
         self._progress = progress
         self._clock = progress.clock
+        self._wall = progress.wall
         self._failures = 0
+        self._committed = Watermark()
         self._log = _log.bind(index=options.index)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -107,11 +111,11 @@ class Indexer:
 
         Raises:
             GenerationUnusable: the index is damaged or of another build, and must be rebuilt.
-            StreamMismatch: the topic is another one, and the index must be rebuilt.
+            StreamMismatch: the index does not fit the topic any more and must be rebuilt, and that was not asked for.
         """
         while not stop.is_set():
             try:
-                await self._run_once(stop)
+                await self._run_or_begin_anew(stop)
             except TooManyBadRecords as exc:
                 await self._halt(str(exc), stop)
             except _TRANSIENT as exc:
@@ -131,6 +135,22 @@ class Indexer:
             await wait_or_stop(stop, IDLE_POLL_SECONDS)
         self._metrics.halted(self._options.index, halted=False)
 
+    async def _run_or_begin_anew(self, stop: asyncio.Event) -> None:
+        """One run; an index that does not fit the topic any more is set aside, or the operator is told what to do."""
+        try:
+            await self._run_once(stop)
+        except StreamMismatch as exc:
+            name = self._options.index
+            if self._index.set_aside is None:
+                raise StreamMismatch(
+                    f"{name}: {exc}. The index must be built anew from the topic: embed-search rebuild {name}, or start"
+                    f" its indexer with {variable('topic_gap')}=rebuild"
+                ) from exc
+            self._log.error("index set aside, it is built anew from the topic", reason=str(exc))
+            self._metrics.set_aside(name)
+            self._progress.failed(str(exc))
+            await self._index.set_aside(self._committed)
+
     async def _run_once(self, stop: asyncio.Event) -> None:
         probe = OffsetProbe(self._options.bootstrap_servers, self._options.topic)
         feed = Feed(self._options.bootstrap_servers, self._options.topic, group=self._options.group)
@@ -143,9 +163,9 @@ class Indexer:
             partitions = await self._take_partitions(feed, offsets, stop=stop)
             while not stop.is_set():
                 try:
-                    watermark = await self._seek(feed, writer, probe, partitions)
-                    self._log.info("indexing", watermark=watermark.offsets)
-                    await self._pump(_Run(feed, writer, watermark, probe), stop)
+                    run = await self._seek(feed, writer, probe, partitions)
+                    self._log.info("indexing", watermark=run.watermark.offsets)
+                    await self._pump(run, stop)
                 except AssignmentChanged:
                     # Not a new run: to leave the group would make it change again, for everybody and for ever.
                     partitions = await _unless_stopped(stop, feed.assignment())
@@ -157,23 +177,32 @@ class Indexer:
         await feed.assign(sorted(partitions))
         return partitions
 
-    async def _seek(self, feed: Feed, writer: IndexWriter, probe: OffsetProbe, partitions: frozenset[int]) -> Watermark:
+    async def _seek(self, feed: Feed, writer: IndexWriter, probe: OffsetProbe, partitions: frozenset[int]) -> "_Run":
         # Read after the assignment: the partition's previous owner may have committed until a moment ago. And the
         # topic's range after that, so that it is never behind what an index has read.
-        watermark = await writer.watermark()
-        offsets = await probe.read()
+        watermark = self._committed = await writer.watermark()
+        look = await self._look(probe)
+        offsets = look.offsets
         check_lineage(watermark, self._options.topic, offsets)
         self._bad_records.take_order(self._options.topic, offsets.cluster)
-        starts = start_offsets(watermark, offsets)
-        feed.seek({partition: starts[partition] for partition in partitions})
-        named = msgspec.structs.replace(watermark, topic=self._options.topic, cluster=offsets.cluster)
-        return named.restricted(partitions)
+        watermark = begun(watermark, self._options.topic, look, partitions)
+        retention_ms = await probe.tombstone_retention_ms()
+        attendance = Attendance(watermark, look, retention_ms, clock=self._clock)
+        feed.seek(watermark.offsets)
+        return _Run(feed, writer, watermark, probe, attendance)
+
+    async def _look(self, probe: OffsetProbe) -> Look:
+        at_ms = self._now_ms()  # before, so that what is published meanwhile is published later
+        return Look(at_ms, await probe.read())
+
+    def _now_ms(self) -> int:
+        return int(self._wall() * 1_000)
 
     async def _pump(self, run: "_Run", stop: asyncio.Event) -> None:
         batch, spans = self._new_batch()
         last_progress = self._clock()
         while not stop.is_set():
-            self._pause_or_resume(run)
+            await self._look_around(run)
             wait = min(IDLE_POLL_SECONDS, batch.seconds_left())
             records = await run.feed.poll(max_records=self._options.poll_records, timeout=wait)
             for record in records:
@@ -184,7 +213,7 @@ class Indexer:
             if not records:
                 await run.writer.check()
                 if batch.empty:
-                    await _pass_gaps(run)
+                    await self._pass_gaps(run)
                     self._progress.work_ended(run.watermark)
             if not records and self._clock() - last_progress > STUCK_AFTER_SECONDS:
                 await _check_not_stuck(run)
@@ -196,6 +225,12 @@ class Indexer:
                 await self._index.repairs.carry_out(run.writer, run.watermark)
         if not batch.empty:
             await self._commit(run, batch, spans)
+
+    async def _look_around(self, run: "_Run") -> None:
+        """See whether there is memory to read on, and, now and then, whether the topic is still the same."""
+        self._pause_or_resume(run)
+        if run.attendance.look_due:
+            run.watermark = run.attendance.looked(run.watermark, await self._look(run.probe))
 
     def _new_batch(self) -> tuple[Batch, BatchSpans]:
         return Batch(self._options.limits, self._clock), BatchSpans(self._tracer, self._options.index)
@@ -223,18 +258,37 @@ class Indexer:
 
     async def _commit(self, run: "_Run", batch: Batch, spans: BatchSpans) -> None:
         changes = batch.changes
+        run.attendance.check(run.watermark, self._now_ms())
         with spans.committing(len(changes)):
             await self._bad_records.report_undecodable(batch)
             rejections = await run.writer.apply(changes)
             await self._bad_records.report_rejected(batch, rejections)
             watermark = run.watermark.advanced(batch.offsets, timestamp_ms=batch.timestamp_ms)
-            await run.writer.commit(watermark)
-        run.watermark = watermark
+            await self._make_durable(run, watermark)
         self._bad_records.passed(batch, rejections)
         self._failures = 0
         self._progress.work_ended(watermark)
         self._count(changes, len(rejections))
         await run.feed.commit(batch.offsets)
+
+    async def _pass_gaps(self, run: "_Run") -> None:
+        """Commit offsets behind the last record that hold none: transaction markers, and what compaction took.
+
+        Else the index would lag behind the end of the topic for as long as nobody publishes. The time until when
+        everything was read is committed as well, now and then.
+        """
+        positions = await run.feed.positions()
+        gaps = {p: position for p, position in positions.items() if position > run.watermark.offsets.get(p, 0)}
+        if gaps or run.attendance.commit_due(run.watermark):
+            await run.writer.apply([])
+            await self._make_durable(run, run.watermark.advanced(gaps))
+        if gaps:
+            await run.feed.commit(gaps)
+
+    async def _make_durable(self, run: "_Run", watermark: Watermark) -> None:
+        await run.writer.commit(watermark)
+        run.watermark = self._committed = watermark
+        run.attendance.committed(watermark)
 
     def _count(self, changes: Sequence[Change], rejected: int) -> None:
         deletes = sum(isinstance(change, Delete) for change in changes)
@@ -247,27 +301,15 @@ class Indexer:
 class _Run:
     """What one run of the loop holds open."""
 
-    def __init__(self, feed: Feed, writer: IndexWriter, watermark: Watermark, probe: OffsetProbe) -> None:
+    def __init__(
+        self, feed: Feed, writer: IndexWriter, watermark: Watermark, probe: OffsetProbe, attendance: Attendance
+    ) -> None:
         self.feed = feed
         self.writer = writer
         self.watermark = watermark
         self.probe = probe
+        self.attendance = attendance
         self.paused = False
-
-
-async def _pass_gaps(run: _Run) -> None:
-    """Commit offsets behind the last record that hold none: transaction markers, and what compaction took.
-
-    Else the index would lag behind the end of the topic for as long as nobody publishes.
-    """
-    positions = await run.feed.positions()
-    gaps = {p: position for p, position in positions.items() if position > run.watermark.offsets.get(p, 0)}
-    if gaps:
-        watermark = run.watermark.advanced(gaps)
-        await run.writer.apply([])
-        await run.writer.commit(watermark)
-        run.watermark = watermark
-        await run.feed.commit(gaps)
 
 
 async def _check_not_stuck(run: _Run) -> None:

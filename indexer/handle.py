@@ -6,6 +6,7 @@ import msgspec
 
 from indexer.repair import Repairs
 from indexer.writer import IndexWriter
+from streams.watermark import Watermark
 
 
 class IndexHandle(msgspec.Struct, frozen=True):
@@ -14,7 +15,9 @@ class IndexHandle(msgspec.Struct, frozen=True):
     Attributes:
         open_writer: opens the index's writer.
         repairs: what is ordered for it.
+        set_aside: begins the index anew, given the watermark of what is to be set aside; None where that is refused.
     """
 
     open_writer: Callable[[], Awaitable[IndexWriter]]
     repairs: Repairs
+    set_aside: Callable[[Watermark], Awaitable[None]] | None = None

@@ -16,16 +16,24 @@ from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.damage import FindDamage
 from indexer.dump import IndexDump, ThreadedDump
 from indexer.embedding import EmbedderOptions, EmbedderProcess
-from indexer.generation import Generation, GenerationSettings, open_or_create_live
+from indexer.generation import (
+    Generation,
+    GenerationSettings,
+    create_generation,
+    open_or_create_live,
+    promote,
+)
 from indexer.health import Component, Look
 from indexer.resources import Cache, MemoryGuard
 from indexer.semantic import SemanticBackend, SemanticWriter
 from indexer.semantic import open_dump as open_semantic_dump
+from indexer.semantic import set_aside as set_semantic_aside
 from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
 from indexer.writer import BlockingWriter, IndexWriter
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.tracing import Tracer
+from streams.watermark import Watermark
 
 WriterOpener = Callable[[], Awaitable[IndexWriter]]
 
@@ -143,6 +151,24 @@ async def open_dump(index: str, settings: Settings) -> AsyncIterator[IndexDump]:
         yield ThreadedDump(await asyncio.to_thread(lambda: live.current().dump()))
     finally:
         live.close()
+
+
+async def set_aside(index: str, settings: Settings, judged: Watermark) -> None:
+    """Begin an index anew, in an empty generation that is live at once; the old one is left where it is.
+
+    Args:
+        index: its name, of which no writer is open.
+        settings: where it lies.
+        judged: the watermark of the generation that is to be set aside.
+
+    Raises:
+        WriterFailed: the database does not answer, or refuses.
+    """
+    if index == SEMANTIC:
+        await set_semantic_aside(_database_url(settings), judged)
+        return
+    root, built_with = indexes_directory(settings), LOCAL_ENGINES[index].settings(settings)
+    await asyncio.to_thread(lambda: promote(root, create_generation(root, built_with)))
 
 
 async def _open_local(index: str, settings: Settings) -> IndexWriter:

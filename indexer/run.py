@@ -1,6 +1,7 @@
 """Runs one indexer as a process does: topics made, writer opened, bad records reported, until told to stop."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
@@ -11,7 +12,7 @@ from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
-from indexer.registry import SEMANTIC, writers
+from indexer.registry import SEMANTIC, set_aside, writers
 from indexer.repair import RepairFolder, Repairs
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
@@ -69,10 +70,11 @@ async def run_indexer(
             max_body_bytes=settings.max_body_bytes,
             bad_records=bad_records,
         )
+        aside = partial(set_aside, index, settings) if settings.topic_gap == "rebuild" else None
         async with writers(index, settings, tracer) as open_writer:
             indexer = Indexer(
                 _options(index, settings, kafka),
-                IndexHandle(open_writer, repairs),
+                IndexHandle(open_writer, repairs, aside),
                 bad_records=bad_records,
                 metrics=metrics,
                 memory=memory,

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         " indexers, and demands that every producer of a document uses the same partitioner (murmur2, Kafka's own).",
     )
     replication_factor: int = Field(default=1, ge=1, le=9, description="Replicas of a topic that is created.")
+    topic_gap: Literal["refuse", "rebuild"] = Field(
+        default="refuse",
+        description="What an indexer does when its index does not fit the topic any more: another topic under the name,"
+        " other partitions, or records that are gone unread. `refuse` stops it with a message; `rebuild` sets the index"
+        " aside and builds it anew from the topic, while searches see what is built so far.",
+    )
     max_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1, le=4 * MAX_BODY_BYTES, description="Limit of a document's body, bytes of UTF-8."
     )

@@ -7,25 +7,29 @@ outlive the longest absence of an indexer, else the indexer would never learn of
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streams.broker import CONNECT_TIMEOUT_SECONDS, MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, REQUEST_TIMEOUT_MS
 from streams.cluster import KafkaAddress, client_arguments, unavailable
 from streams.errors import StreamUnavailable
+from streams.topic_metadata import read_topic_metadata
 
 _DAY_MS: Final = 86_400_000
 TOMBSTONE_RETENTION_MS: Final = 7 * _DAY_MS
 """How long a tombstone stays readable; an indexer that was away for longer must be rebuilt."""
 
+_TOMBSTONE_RETENTION: Final = "delete.retention.ms"
+
 _DOCUMENTS: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
-    "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
+    _TOMBSTONE_RETENTION: str(TOMBSTONE_RETENTION_MS),
     "max.message.bytes": str(MAX_RECORD_BYTES),
     "min.cleanable.dirty.ratio": "0.3",
 }
@@ -43,6 +47,7 @@ class TopicOffsets(msgspec.Struct, frozen=True):
 
     Attributes:
         cluster: the Kafka cluster's id.
+        topic_id: Kafka's id of the topic.
         beginning: first offset by partition.
         end: the offset that the next record will get, by partition.
     """
@@ -50,6 +55,7 @@ class TopicOffsets(msgspec.Struct, frozen=True):
     cluster: str
     beginning: dict[int, int]
     end: dict[int, int]
+    topic_id: str = ""
 
 
 class OffsetSource(Protocol):
@@ -131,6 +137,26 @@ class OffsetProbe:
             self._reading.add_done_callback(_seen)
         return await asyncio.shield(self._reading)
 
+    async def tombstone_retention_ms(self) -> int:
+        """How long the topic keeps tombstones; a day, Kafka's default, where this client may not know.
+
+        Raises:
+            StreamUnavailable: Kafka does not answer.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                admin, _ = await self._connected()
+                resource = ConfigResource(ConfigResourceType.TOPIC, self._topic, {_TOMBSTONE_RETENTION: None})
+                (response,) = await admin.describe_configs([resource])
+        except (KafkaError, TimeoutError, OSError) as exc:
+            await self._disconnect()
+            raise await unavailable(self._bootstrap_servers, "does not answer", exc) from exc
+        ((error, reason, _, _, entries),) = response.resources
+        if error:
+            _log.warning("the topic's settings cannot be read", topic=self._topic, reason=reason)
+            return _DAY_MS
+        return next((int(value) for name, value, *_ in entries if name == _TOMBSTONE_RETENTION), _DAY_MS)
+
     async def close(self) -> None:
         """Close the connections, once the look that is under way has ended."""
         if self._reading is not None:
@@ -165,15 +191,15 @@ class OffsetProbe:
             await _close(*connections)
 
     async def _read(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> TopicOffsets:
-        cluster = await admin.describe_cluster()
-        (description,) = await admin.describe_topics([self._topic])
-        if description["error_code"]:
+        metadata = await read_topic_metadata(admin, self._topic)
+        if metadata is None:
             raise StreamUnavailable(f"Kafka at {self._bootstrap_servers} has no topic {self._topic!r}")
-        partitions = [TopicPartition(self._topic, number) for number in _partition_numbers(description)]
+        partitions = [TopicPartition(self._topic, number) for number in metadata.partitions]
         beginning = await consumer.beginning_offsets(partitions)
         end = await consumer.end_offsets(partitions)
         return TopicOffsets(
-            cluster=str(cluster["cluster_id"]),
+            cluster=metadata.cluster,
+            topic_id=metadata.topic_id,
             beginning={partition.partition: offset for partition, offset in beginning.items()},
             end={partition.partition: offset for partition, offset in end.items()},
         )
@@ -192,10 +218,6 @@ async def _close(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None
             await admin.close()
     except (KafkaError, TimeoutError, OSError) as exc:
         _log.warning("connection to Kafka did not close cleanly", error=repr(exc))
-
-
-def _partition_numbers(description: Mapping[str, Any]) -> list[int]:
-    return sorted(partition["partition"] for partition in description["partitions"])
 
 
 @asynccontextmanager

@@ -25,12 +25,20 @@ class Watermark(msgspec.Struct, frozen=True):
         cluster: the Kafka cluster's id; empty while nothing was read.
         offsets: next offset by partition; a partition that is missing was never read.
         timestamp_ms: timestamp of the newest record indexed, milliseconds since the epoch; 0 while there is none.
+        topic_id: Kafka's id of the topic, which one that is made again under the same name does not have; empty in an
+            index that was written before it was recorded.
+        partitions: how many the topic had; 0 in such an index.
+        current_ms: a time by which every record had been read that was published before, milliseconds since the epoch;
+            0 while none is known.
     """
 
     topic: str = "documents"
     cluster: str = ""
     offsets: dict[int, int] = msgspec.field(default_factory=dict)
     timestamp_ms: int = 0
+    topic_id: str = ""
+    partitions: int = 0
+    current_ms: int = 0
 
     def advanced(self, offsets: Mapping[int, int], *, timestamp_ms: int = 0) -> "Watermark":
         """This watermark moved forward; a partition never moves back."""
@@ -38,6 +46,10 @@ class Watermark(msgspec.Struct, frozen=True):
         for partition, offset in offsets.items():
             merged[partition] = max(offset, merged.get(partition, 0))
         return msgspec.structs.replace(self, offsets=merged, timestamp_ms=max(self.timestamp_ms, timestamp_ms))
+
+    def read_until(self, current_ms: int) -> "Watermark":
+        """This watermark, of an index that had read everything at a time."""
+        return msgspec.structs.replace(self, current_ms=max(self.current_ms, current_ms))
 
     def restricted(self, partitions: Iterable[int]) -> "Watermark":
         """This watermark for some partitions only."""

@@ -1,6 +1,7 @@
 """What an indexer is doing, as it says itself while it works."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from indexer.deadline import Clock
@@ -19,10 +20,14 @@ class Progress:
     Args:
         stall_seconds: how long one piece of work may take.
         clock: a monotonic clock, the indexer's too.
+        wall: the time of day in seconds since the epoch, the indexer's too.
     """
 
-    def __init__(self, stall_seconds: float, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, stall_seconds: float, *, clock: Clock = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
         self.clock = clock
+        self.wall = wall
         self.watermark = Watermark()
         """How far the index had read when work ended last."""
         self._stall_seconds = stall_seconds

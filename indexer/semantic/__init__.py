@@ -3,6 +3,7 @@
 from indexer.semantic.backend import SemanticBackend
 from indexer.semantic.dumping import open_dump
 from indexer.semantic.passages import PassageSettings
+from indexer.semantic.setting_aside import set_aside
 from indexer.semantic.writer import SemanticWriter
 
-__all__ = ["PassageSettings", "SemanticBackend", "SemanticWriter", "open_dump"]
+__all__ = ["PassageSettings", "SemanticBackend", "SemanticWriter", "open_dump", "set_aside"]

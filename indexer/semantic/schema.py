@@ -9,6 +9,7 @@ A live table is never altered: another model or format is another generation.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg
@@ -21,9 +22,10 @@ from streams.watermark import Watermark
 
 SCHEMA: Final = "embed_search"
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of the tables.
 
+3: with the positions, the id and the partitions of the topic, and the time until when everything was read.
 2: labels and dates of documents, see `indexer.filtering`.
 1: documents with their JSON as bytes, passages with halfvec and HNSW.
 """
@@ -110,6 +112,29 @@ async def open_or_create_live(connection: Any, settings: SemanticSettings) -> Se
     return live
 
 
+async def begin_generation(connection: Any, *, unless: Callable[[Watermark], bool]) -> None:  # noqa: ANN401 - see above
+    """Put a new, empty generation live that is built as the live one; in the transaction of the caller.
+
+    The tables of the old one stay, without positions: whoever writes to it notices at its next commit.
+
+    Args:
+        connection: to the database, in a transaction.
+        unless: whether to let the live generation be after all, by its watermark.
+
+    Raises:
+        GenerationUnusable: the live generation is none of ours.
+        asyncpg.PostgresError: the database refused.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+    live = await live_generation(connection)
+    if live is None or unless(await read_watermark(connection, live)):
+        return
+    newest: str = await connection.fetchval(f"SELECT max(name) FROM {SCHEMA}.generations")  # noqa: S608 - a constant
+    await connection.execute(f"DELETE FROM {live.watermarks}")  # noqa: S608 - a validated name
+    await connection.execute(f"UPDATE {SCHEMA}.generations SET live = false WHERE live")  # noqa: S608 - a constant
+    await _create(connection, SemanticGeneration(f"g{int(newest[1:]) + 1:06d}", live.settings))
+
+
 async def live_generation(connection: Any) -> SemanticGeneration | None:  # noqa: ANN401 - see above
     """The live generation, if one was made.
 
@@ -140,13 +165,19 @@ async def vector_schema(connection: Any) -> str | None:  # noqa: ANN401 - see ab
 async def read_watermark(connection: Any, generation: SemanticGeneration) -> Watermark:  # noqa: ANN401 - see above
     """The committed watermark of all partitions."""
     rows = await connection.fetch(
-        f"SELECT partition, next_offset, topic, cluster, timestamp_ms FROM {generation.watermarks} ORDER BY partition"  # noqa: S608 - a validated name
+        f"SELECT * FROM {generation.watermarks} ORDER BY partition"  # noqa: S608 - a validated name
     )
     if not rows:
         return Watermark()
-    newest = max(row["timestamp_ms"] for row in rows)
-    offsets = {row["partition"]: row["next_offset"] for row in rows}
-    return Watermark(rows[0]["topic"], rows[0]["cluster"], offsets, newest)
+    return Watermark(
+        topic=rows[0]["topic"],
+        cluster=rows[0]["cluster"],
+        offsets={row["partition"]: row["next_offset"] for row in rows},
+        timestamp_ms=max(row["timestamp_ms"] for row in rows),
+        topic_id=rows[0]["topic_id"],
+        partitions=rows[0]["partitions"],
+        current_ms=min(row["current_ms"] for row in rows),
+    )
 
 
 TABLE_OF_GENERATIONS: Final = f"""
@@ -171,7 +202,10 @@ async def _create(connection: Any, generation: SemanticGeneration) -> None:  # n
             next_offset bigint NOT NULL,
             topic text NOT NULL,
             cluster text NOT NULL,
-            timestamp_ms bigint NOT NULL
+            timestamp_ms bigint NOT NULL,
+            topic_id text NOT NULL,
+            partitions integer NOT NULL,
+            current_ms bigint NOT NULL
         );
         CREATE TABLE {generation.documents} (
             id text COLLATE "C" PRIMARY KEY,

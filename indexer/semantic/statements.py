@@ -11,12 +11,14 @@ import msgspec
 from indexer.semantic.schema import SemanticGeneration
 
 _FIRST_POSITION: Final = """
-INSERT INTO {watermarks} (partition, next_offset, topic, cluster, timestamp_ms) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO {watermarks} (partition, next_offset, topic, cluster, timestamp_ms, topic_id, partitions, current_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT DO NOTHING RETURNING next_offset
 """
 _NEXT_POSITION: Final = """
-UPDATE {watermarks} SET next_offset = $2, topic = $3, cluster = $4, timestamp_ms = $5
-WHERE partition = $1 AND next_offset = $6 RETURNING next_offset
+UPDATE {watermarks} SET next_offset = $2, topic = $3, cluster = $4, timestamp_ms = $5, topic_id = $6, partitions = $7,
+    current_ms = $8
+WHERE partition = $1 AND next_offset = $9 RETURNING next_offset
 """
 _DELETE: Final = """
 DELETE FROM {documents} d USING unnest($1::text[], $2::int[], $3::bigint[]) AS c(id, partition, record_offset)

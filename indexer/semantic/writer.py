@@ -225,7 +225,7 @@ class SemanticWriter:
     async def _advance(self, watermark: Watermark) -> None:
         for partition, offset in sorted(watermark.offsets.items()):
             seen = self._seen.get(partition)
-            values = (partition, offset, watermark.topic, watermark.cluster, watermark.timestamp_ms)
+            values = (partition, offset, *_lineage_columns(watermark))
             if seen is None:
                 moved = await self._connection.fetchval(self._statements.first_position, *values)
             else:
@@ -260,6 +260,17 @@ class SemanticWriter:
 def _overtakes(known: Position, position: Position) -> bool:
     """Whether what is known of a document is not older; versions in different partitions have no order but arrival."""
     return known.partition == position.partition and known.offset >= position.offset
+
+
+def _lineage_columns(watermark: Watermark) -> tuple[Any, ...]:
+    return (
+        watermark.topic,
+        watermark.cluster,
+        watermark.timestamp_ms,
+        watermark.topic_id,
+        watermark.partitions,
+        watermark.current_ms,
+    )
 
 
 def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:

@@ -12,7 +12,7 @@ from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watch
 from indexer.run import run_indexer
 from infra.probes.server import probed
 from streams.cluster import kafka_cluster
-from streams.errors import SettingsError
+from streams.errors import EmbedSearchError, SettingsError
 from streams.logs import configure_logs
 from streams.metrics import open_metrics
 from streams.settings import METHODS, Settings, load_settings
@@ -27,7 +27,13 @@ def index_command(names: tuple[str, ...]) -> None:
     configure_logs(settings.log_level)
     chosen = names or settings.indexes
     _require_stores(settings, chosen)
-    asyncio.run(_index(settings, chosen))
+    failure: BaseException | None = None
+    try:
+        asyncio.run(_index(settings, chosen))
+    except* EmbedSearchError as failed:
+        failure = _first_of(failed)
+    if failure is not None:
+        raise failure
 
 
 @click.command("api")
@@ -37,6 +43,14 @@ def api_command() -> None:
     configure_logs(settings.log_level)
     _require_stores(settings, settings.indexes)
     run_api(settings)
+
+
+def _first_of(failed: BaseExceptionGroup[EmbedSearchError]) -> BaseException:
+    """What ended one of the indexers, and with it the others: the message is for an operator, the group is not."""
+    found: BaseException = failed
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def _require_stores(settings: Settings, indexes: Sequence[str]) -> None:

@@ -33,6 +33,7 @@ class Metrics:
         self._dead_letters = self._make_counter(Metric.DEAD_LETTERS)
         self._failures = self._make_counter(Metric.INDEX_FAILURES)
         self._pauses = self._make_counter(Metric.INDEX_PAUSES)
+        self._rebuilds = self._make_counter(Metric.INDEX_REBUILDS)
         self._halted = self._make_gauge(Metric.INDEX_HALTED)
         self._refusals = self._make_counter(Metric.REFUSALS)
         self._embedding_duration = self._make_histogram(Metric.EMBEDDING_DURATION)
@@ -90,6 +91,10 @@ class Metrics:
     def paused(self, index: str) -> None:
         """An indexer stopped reading until memory is free."""
         self._pauses.labels(index).inc()
+
+    def set_aside(self, index: str) -> None:
+        """An indexer begins its index anew."""
+        self._rebuilds.labels(index).inc()
 
     def halted(self, index: str, *, halted: bool) -> None:
         """Whether an indexer reads nothing until somebody has looked."""

@@ -146,6 +146,11 @@ class Metric(Enum):
     )
     INDEX_FAILURES = _counter("index_failures_total", "Times an indexer failed and began again", _INDEX)
     INDEX_PAUSES = _counter("index_pauses_total", "Times an indexer stopped reading until memory was free", _INDEX)
+    INDEX_REBUILDS = _counter(
+        "index_rebuilds_total",
+        "Times an indexer set its index aside, as it did not fit the topic any more",
+        _INDEX,
+    )
     INDEX_HALTED = _gauge(
         "index_halted",
         "1 while an indexer reads nothing, because too much of what it read is bad",

@@ -43,6 +43,13 @@ class FakeIndex:
         self.writers.append(FakeWriter(self, number=len(self.writers)))
         return self.writers[-1]
 
+    async def set_aside(self, judged: Watermark) -> None:
+        """Begin anew, while no writer is open."""
+        assert all(writer.closed for writer in self.writers)
+        assert (judged.topic_id, judged.partitions) == (self.watermark.topic_id, self.watermark.partitions)
+        self.documents.clear()
+        self.watermark = Watermark()
+
     def open_claims(self) -> list[frozenset[int]]:
         """The partitions that each open writer spoke for when it committed last."""
         return [claim for number, claim in self.claims.items() if not self.writers[number].closed]
@@ -137,7 +144,8 @@ class FakeWriter:
         offsets, seen = watermark.offsets, self._seen.offsets
         assert all(offsets[partition] >= seen.get(partition, 0) for partition in offsets), "the watermark moved back"
         moved = any(offsets[partition] > seen.get(partition, 0) for partition in offsets)
-        assert moved != self._repairs, "nothing to commit, or more than a repair"
+        assert not (moved and self._repairs), "more than a repair"
+        assert moved or self._repairs or watermark.current_ms > self._seen.current_ms, "nothing to commit"
         assert all(offsets[c.position.partition] > c.position.offset for c in self._applied), "a change is not covered"
         if any(self._index.watermark.offsets.get(p, 0) != seen.get(p, 0) for p in offsets):
             self._failed = True

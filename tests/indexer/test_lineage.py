@@ -1,13 +1,14 @@
 """A watermark only means something in the topic it was read from."""
 
 import pytest
+from msgspec import structs
 
 from indexer.lineage import check_lineage, start_offsets
 from streams.errors import StreamMismatch
 from streams.topics import TopicOffsets
 from streams.watermark import Watermark
 
-NOW = TopicOffsets(cluster="c1", beginning={0: 3, 1: 0}, end={0: 10, 1: 4})
+NOW = TopicOffsets(cluster="c1", beginning={0: 3, 1: 0}, end={0: 10, 1: 4}, topic_id="t1")
 
 
 def watermark(offsets: dict[int, int], *, topic: str = "docs", cluster: str = "c1") -> Watermark:
@@ -26,8 +27,8 @@ def test_an_index_that_read_nothing_fits_everything() -> None:
     check_lineage(Watermark(), "docs", NOW)
 
 
-def test_an_index_from_before_clusters_were_recorded_fits() -> None:
-    """An empty cluster id is no contradiction."""
+def test_an_index_from_before_clusters_and_topics_were_recorded_fits() -> None:
+    """Empty ids and no partitions are no contradiction."""
     check_lineage(watermark({0: 5}, cluster=""), "docs", NOW)
 
 
@@ -41,6 +42,8 @@ def test_an_index_from_before_clusters_were_recorded_fits() -> None:
         (watermark({0: 11}), "up to 11, but the topic ends at 10"),
         (watermark({0: 2}), "up to 2, but the topic now begins at 3"),
         (watermark({0: 5, 2: 1}), "partition 2 is gone"),
+        (structs.replace(watermark({0: 5}), topic_id="t0"), "the id t0, this one has t1"),
+        (structs.replace(watermark({0: 5}), partitions=1), "had 1 partitions and has 2 now"),
     ],
 )
 def test_what_does_not_fit_is_said(read: Watermark, reason: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.reader import read_topic
 from streams.topics import ensure_topics
@@ -28,6 +28,16 @@ async def make_topics(bootstrap: str, *, partitions: int = 1) -> str:
     topic = f"test-{uuid.uuid4().hex}"
     await ensure_topics(bootstrap, topic, dead_letter_topic=f"{topic}.dlq", partitions=partitions, replication_factor=1)
     return topic
+
+
+async def recreate_topic(bootstrap: str, topic: str, *, partitions: int = 1) -> None:
+    """Delete a topic, and make another one of its name."""
+    async with admin(bootstrap) as client:
+        await client.delete_topics([topic])
+        anew = NewTopic(topic, partitions, 1, topic_configs={"cleanup.policy": "compact"})
+        async with asyncio.timeout(PATIENCE):  # a deletion takes the broker a moment
+            while (await client.create_topics([anew])).topic_errors[0][1] != 0:
+                pass
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from infra.supervisor.ports import free_port
 from streams.errors import StreamUnavailable
-from streams.topics import TOMBSTONE_RETENTION_MS, OffsetProbe, TopicOffsets, ensure_topics, read_offsets
+from streams.topics import TOMBSTONE_RETENTION_MS, OffsetProbe, ensure_topics, read_offsets
 from tests.streams.kafka import admin, make_topics, nothing_unclosed, produce
 
 
@@ -92,14 +92,22 @@ async def test_offsets_are_the_readable_range(kafka_bootstrap: str) -> None:
     await produce(kafka_bootstrap, topic, [(b"k", b"v")] * 5, partition=0)
     await produce(kafka_bootstrap, topic, [(b"k", b"v")] * 2, partition=1)
     offsets = await read_offsets(kafka_bootstrap, topic)
-    assert offsets == TopicOffsets(cluster=offsets.cluster, beginning={0: 0, 1: 0}, end={0: 5, 1: 2})
-    assert len(offsets.cluster) > 10
+    assert (offsets.beginning, offsets.end) == ({0: 0, 1: 0}, {0: 5, 1: 2})
+    assert (len(offsets.cluster), len(offsets.topic_id)) == (22, 22)  # 16 bytes in base64
     letters = f"{topic}.dlq"
     await produce(kafka_bootstrap, letters, [(b"k", b"v")] * 5)
     async with admin(kafka_bootstrap) as client:
         await client.delete_records({TopicPartition(letters, 0): RecordsToDelete(before_offset=3)})
     after = await read_offsets(kafka_bootstrap, letters)
     assert (after.beginning, after.end) == ({0: 3}, {0: 5})
+    assert (after.cluster, after.topic_id != offsets.topic_id) == (offsets.cluster, True)
+
+
+async def test_a_topic_says_how_long_it_keeps_tombstones(kafka_bootstrap: str) -> None:
+    """A week, as it was made."""
+    probe = OffsetProbe(kafka_bootstrap, await make_topics(kafka_bootstrap))
+    assert await probe.tombstone_retention_ms() == TOMBSTONE_RETENTION_MS
+    await probe.close()
 
 
 async def test_a_probe_asks_again_over_the_same_connections(kafka_bootstrap: str) -> None:

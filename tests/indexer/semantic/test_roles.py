@@ -52,7 +52,7 @@ def write_statements() -> Iterator[str]:
         yield f"LOCK TABLE embed_search.{table}"
     yield "UPDATE embed_search.generations SET live = false"
     yield "UPDATE embed_search.g000001_documents SET stored = ''"
-    yield "INSERT INTO embed_search.g000001_watermarks VALUES (9, 9, '', '', 9)"
+    yield "INSERT INTO embed_search.g000001_watermarks VALUES (9, 9, '', '', 9, '', 0, 0)"
     yield "CREATE TABLE embed_search.mine (a int)"
 
 

@@ -27,7 +27,7 @@ from streams.settings import METHODS, Settings
 from streams.topics import ensure_topics, read_offsets
 from streams.tracing import Tracer
 from streams.watermark import Token, Watermark
-from tests.streams.kafka import produce
+from tests.streams.kafka import produce, recreate_topic
 from tests.system.oracle import compacted_view
 from tests.system.processes import program, run_command
 from tests.system.waiting import until
@@ -297,6 +297,7 @@ async def test_traffic_gives_no_false_alarm_and_the_command_says_so(settings: Se
     assert sound.returncode == 0, sound.stdout + sound.stderr
     assert all(index in sound.stdout for index in METHODS)
     await faults_are_repaired_beside_traffic(settings, list(view.values())[:3], tmp_path)
+    await a_topic_that_was_made_anew_is_followed(settings, tmp_path)
 
 
 async def faults_are_repaired_beside_traffic(
@@ -311,18 +312,32 @@ async def faults_are_repaired_beside_traffic(
     stop = asyncio.Event()
     with program(["index"], environment(settings), tmp_path / "index.log") as indexers:
         publishing = asyncio.create_task(publish_until(stop, settings, Random(11), prefix="live"))
-        faulty = await asyncio.to_thread(run_command, ["verify", "--json"], environment(settings))
-        assert faulty.returncode == 1, faulty.stderr
-        counts = [[report[name]["count"] for name in CLASSES] for report in json.loads(faulty.stdout)]
-        assert counts == [[1, 1, 1, 1]] * len(METHODS)
+        faulty = await compared(settings, tmp_path / "faulty", *METHODS)
+        assert [[getattr(report, name).count for name in CLASSES] for report in faulty] == [[1, 1, 1, 1]] * len(METHODS)
         mended = await asyncio.to_thread(run_command, ["verify", "--repair", "--json"], environment(settings))
         assert mended.returncode == 0, mended.stdout + mended.stderr
         repairs = [report["repair"] for report in json.loads(mended.stdout)]
         assert repairs == [{"repaired": 4, "superseded": 0, "refused": 0, "reason": ""}] * len(METHODS)
-        sound = await asyncio.to_thread(run_command, ["verify"], environment(settings))
-        assert sound.returncode == 0, sound.stdout + sound.stderr
+        assert all(report.equal for report in await compared(settings, tmp_path / "mended", *METHODS))
         stop.set()
         await publishing
+        assert indexers.stop() == 0
+
+
+async def a_topic_that_was_made_anew_is_followed(settings: Settings, tmp_path: Path) -> None:
+    """The comparison says so, and with leave to rebuild every index becomes the view of the topic that is there."""
+    await recreate_topic(str(settings.kafka_bootstrap_servers), settings.topic, partitions=2)
+    await history(settings, *((f"new/{number}", "text") for number in range(20)))
+    for report in await compared(settings, tmp_path / "another-topic", *METHODS):
+        assert "was deleted and created anew" in report.reason
+
+    async def equal() -> bool:
+        reports = await compared(settings, tmp_path / f"scratch-{uuid4().hex}", *METHODS)
+        return [(report.documents, report.equal) for report in reports] == [(20, True)] * len(METHODS)
+
+    rebuilding = environment(settings) | {"EMBED_SEARCH_TOPIC_GAP": "rebuild"}
+    with program(["index"], rebuilding, tmp_path / "index.log") as indexers:
+        await until(equal, "all indexes are built anew")
         assert indexers.stop() == 0
 
 

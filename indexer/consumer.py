@@ -7,9 +7,9 @@ passed, and the next run starts when an operator has ordered it.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -25,6 +25,7 @@ from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.lineage import check_lineage
 from indexer.resources import MemoryGuard, Pressure
+from indexer.stopping import unless_stopped, wait_or_stop
 from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
 from streams.cluster import KafkaAddress
@@ -168,11 +169,11 @@ class Indexer:
                     await self._pump(run, stop)
                 except AssignmentChanged:
                     # Not a new run: to leave the group would make it change again, for everybody and for ever.
-                    partitions = await _unless_stopped(stop, feed.assignment())
+                    partitions = await unless_stopped(stop, feed.assignment())
 
     async def _take_partitions(self, feed: Feed, offsets: TopicOffsets, *, stop: asyncio.Event) -> frozenset[int]:
         if self._options.shared:
-            return await _unless_stopped(stop, feed.join())
+            return await unless_stopped(stop, feed.join())
         partitions = frozenset(offsets.end)
         await feed.assign(sorted(partitions))
         return partitions
@@ -321,24 +322,3 @@ async def _check_not_stuck(run: _Run) -> None:
         raise StreamUnavailable(
             f"no record came for {STUCK_AFTER_SECONDS:.0f} s, though partitions {waiting} have more"
         )
-
-
-async def _unless_stopped(stop: asyncio.Event, share: Coroutine[Any, Any, frozenset[int]]) -> frozenset[int]:
-    """Wait for a share of the partitions, which a group may take a minute to give; none once `stop` is set."""
-    waiting, stopping = asyncio.create_task(share), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else frozenset()
-    finally:
-        stopping.cancel()
-        waiting.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
-
-
-async def wait_or_stop(stop: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until `stop` is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

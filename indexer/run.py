@@ -9,13 +9,14 @@ import structlog
 from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
 from indexer.batch import BatchLimits
-from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions, wait_or_stop
+from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.registry import SEMANTIC, set_aside, writers
 from indexer.repair import RepairFolder, Repairs
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
+from indexer.stopping import wait_or_stop
 from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable

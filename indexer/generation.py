@@ -1,27 +1,34 @@
 """Generations of the local indexes: complete indexes side by side, one of them live.
 
-    <root>/<index>/live                 names the live generation; replaced atomically
+    <root>/<index>/live                 names the live generation, and the one before it; replaced atomically
     <root>/<index>/<generation>/        one complete index
     <root>/<index>/<generation>/generation.json
 
 A generation is written under the settings it was created with, so that a change of settings means a new
-generation and never a mixture.
+generation and never a mixture. How one comes to be, and when it goes again, is told in `indexer.rebuild`.
 """
 
 import fcntl
 import os
 import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from indexer.durable import replace_file, sync_directory
 from indexer.errors import GenerationUnusable, WriterFailed
 
-_NAME = re.compile(r"g[0-9]{6}")
-_FIRST = "g000001"
-_POINTER = "live"
-_DESCRIPTION = "generation.json"
+_NAME: Final = re.compile(r"g[0-9]{6}")
+_FIRST: Final = "g000001"
+_POINTER: Final = "live"
+_DESCRIPTION: Final = "generation.json"
+_DROPPED: Final = ".dropped-"
+_LINES: Final = re.compile(r"(?P<live>g[0-9]{6})(\nprevious (?P<previous>g[0-9]{6}) (?P<swapped_at>[0-9]{1,12}))?")
 
 
 class GenerationSettings(msgspec.Struct, frozen=True):
@@ -46,50 +53,100 @@ class Generation(msgspec.Struct, frozen=True):
     settings: GenerationSettings
 
 
+class Pointer(msgspec.Struct, frozen=True):
+    """Which generation of an index is live, and which one was before it.
+
+    Attributes:
+        live: name of the live generation.
+        previous: name of the one before it, to which one can go back; None when there is none.
+        swapped_at: when the live one was put in its place, seconds since the epoch; 0 for the first.
+    """
+
+    live: str
+    previous: str | None = None
+    swapped_at: int = 0
+
+
+def is_generation_name(name: str) -> bool:
+    """Whether a generation may be called so; it is then also safe as the name of a folder or a table."""
+    return _NAME.fullmatch(name) is not None
+
+
+def read_pointer(root: Path, index: str) -> Pointer | None:
+    """The pointer of an index, or None before its first generation was made.
+
+    Raises:
+        GenerationUnusable: it cannot be read, or does not name a generation.
+    """
+    path = root / index / _POINTER
+    try:
+        text = path.read_bytes().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise GenerationUnusable(f"{path} cannot be read: {exc}") from exc
+    named = _LINES.fullmatch(text)
+    if named is None:
+        raise GenerationUnusable(f"{path} does not name a generation")
+    return Pointer(named["live"], named["previous"], int(named["swapped_at"] or 0))
+
+
 def live_generation(root: Path, index: str) -> Generation | None:
     """The live generation, or None before the first one was made.
 
     Raises:
         GenerationUnusable: the pointer names nothing that can be read.
     """
-    try:
-        name = (root / index / _POINTER).read_bytes().decode(errors="replace").strip()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise GenerationUnusable(f"{root / index / _POINTER} cannot be read: {exc}") from exc
-    if not _NAME.fullmatch(name):
-        raise GenerationUnusable(f"{root / index / _POINTER} does not name a generation")
-    return _read(root / index / name)
+    pointer = read_pointer(root, index)
+    return None if pointer is None else read_generation(root, index, pointer.live)
 
 
 def open_or_create_live(root: Path, settings: GenerationSettings) -> Generation:
     """The live generation, made and put live when there is none yet.
 
+    A live generation goes on under the settings that it was built with; those of the system are for the next one.
+
     Raises:
-        GenerationUnusable: the live generation was built with other settings than these.
+        GenerationUnusable: the live generation is of another format than these settings name.
     """
     live = live_generation(root, settings.index) or _create_first(root, settings)
-    if live.settings != settings:
-        raise GenerationUnusable(
-            f"index {settings.index}: generation {live.name} was built with {live.settings}, "
-            f"but the settings now say {settings}; rebuild the index"
-        )
+    check_format(live, settings)
     return live
+
+
+def check_format(generation: Generation, settings: GenerationSettings) -> None:
+    """See whether this version can write a generation.
+
+    Raises:
+        GenerationUnusable: it is of another format than these settings name.
+    """
+    built, ours = generation.settings.format_version, settings.format_version
+    if built != ours:
+        raise GenerationUnusable(
+            f"index {settings.index}: generation {generation.name} was built in format {built}, "
+            f"and this version writes {ours}; rebuild the index"
+        )
 
 
 def _create_first(root: Path, settings: GenerationSettings) -> Generation:
     """Make and promote the first generation, or take the one that another process made meanwhile."""
-    home = root / settings.index
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held for the moment of a few small files; closing lets go of it
+    with changing(root, settings.index):
         live = live_generation(root, settings.index)
         if live is None:
             live = create_generation(root, settings)
-            promote(root, live)
+            _point(root, settings.index, Pointer(live.name))
         return live
+
+
+@contextmanager
+def changing(root: Path, index: str) -> Iterator[None]:
+    """Held by whoever changes which generations an index has; for the moment of a few small files."""
+    home = root / index
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # closing lets go of it
+        yield
     finally:
         os.close(descriptor)
 
@@ -98,7 +155,7 @@ def create_generation(root: Path, settings: GenerationSettings) -> Generation:
     """Make the next, empty generation; it is not live."""
     home = root / settings.index
     home.mkdir(parents=True, exist_ok=True)
-    directory = home / _next_name(home)
+    directory = home / next_name(generation_names(root, settings.index))
     directory.mkdir()
     replace_file(directory / _DESCRIPTION, msgspec.json.encode(settings))
     sync_directory(home)
@@ -106,8 +163,43 @@ def create_generation(root: Path, settings: GenerationSettings) -> Generation:
 
 
 def promote(root: Path, generation: Generation) -> None:
-    """Put a generation live, atomically."""
-    replace_file(root / generation.settings.index / _POINTER, generation.name.encode())
+    """Put a generation live, atomically; the one that was live becomes the previous one."""
+    index = generation.settings.index
+    pointer = None
+    with suppress(GenerationUnusable):  # a damaged pointer is mended by this
+        pointer = read_pointer(root, index)
+    if pointer is None or pointer.live != generation.name:
+        _point(root, index, Pointer(generation.name, pointer.live if pointer else None, int(time.time())))
+
+
+def begin_anew(root: Path, settings: GenerationSettings) -> Generation:
+    """Put a new, empty generation live; nobody can go back to those that were there."""
+    with changing(root, settings.index):
+        anew = create_generation(root, settings)
+        _point(root, settings.index, Pointer(anew.name))
+    return anew
+
+
+def generation_names(root: Path, index: str) -> list[str]:
+    """All generations on disk, oldest first, also such as a crash left without a description."""
+    try:
+        return sorted(entry.name for entry in (root / index).iterdir() if _NAME.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def forget_previous(root: Path, index: str) -> None:
+    """Give up the way back; the live generation stays."""
+    pointer = read_pointer(root, index)
+    if pointer is not None and pointer.previous is not None:
+        _point(root, index, Pointer(pointer.live))
+
+
+def _point(root: Path, index: str, pointer: Pointer) -> None:
+    lines = [pointer.live]
+    if pointer.previous is not None:
+        lines.append(f"previous {pointer.previous} {pointer.swapped_at}")
+    replace_file(root / index / _POINTER, "\n".join(lines).encode())
 
 
 def check_present(generation: Generation) -> None:
@@ -133,14 +225,83 @@ def live_stamp(root: Path, index: str) -> tuple[int, int]:
     return (status.st_ino, status.st_mtime_ns)
 
 
-def _next_name(home: Path) -> str:
-    names = sorted(entry.name for entry in home.iterdir() if _NAME.fullmatch(entry.name))
-    return f"g{int(names[-1][1:]) + 1:06d}" if names else _FIRST
+def next_name(names: Iterable[str]) -> str:
+    """The name of the generation that follows all of these."""
+    newest = max(names, default=None)
+    return _FIRST if newest is None else f"g{int(newest[1:]) + 1:06d}"
 
 
-def _read(directory: Path) -> Generation:
+def read_generation(root: Path, index: str, name: str) -> Generation:
+    """A generation by its name, live or not.
+
+    Raises:
+        GenerationUnusable: it is not there, or its description cannot be read.
+    """
+    directory = root / index / name
     try:
         settings = msgspec.json.decode((directory / _DESCRIPTION).read_bytes(), type=GenerationSettings)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise GenerationUnusable(f"{directory / _DESCRIPTION} cannot be read: {exc}") from exc
     return Generation(directory.name, directory, settings)
+
+
+class GenerationHold:
+    """Keeps a generation from being removed, from construction until `release`, or the end of the process.
+
+    Args:
+        generation: to read or write.
+
+    Raises:
+        GenerationUnusable: it was removed.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        path = generation.directory / _DESCRIPTION
+        try:
+            self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            if not path.exists():  # removed between the two
+                self.release()
+                raise FileNotFoundError(path)
+        except OSError as exc:
+            raise GenerationUnusable(f"generation {generation.directory} was removed: {exc}") from exc
+
+    def release(self) -> None:
+        """Let go; a second time does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def remove_generation(root: Path, index: str, name: str) -> bool:
+    """Remove a generation, unless somebody holds it; to be called under `changing`.
+
+    Returns:
+        whether it is gone.
+    """
+    home = root / index
+    directory, dropped = home / name, home / f"{_DROPPED}{name}"
+    if directory.is_dir():
+        if not _is_free(directory / _DESCRIPTION):
+            return False
+        shutil.rmtree(dropped, ignore_errors=True)
+        directory.rename(dropped)  # gone at once for everybody else, whatever happens to this process
+        sync_directory(home)
+    for left in home.glob(f"{_DROPPED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return True
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a generation that a crash left half made
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)

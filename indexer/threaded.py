@@ -5,6 +5,7 @@ own, so that a slow engine uses up its own threads and nobody else's.
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -16,7 +17,7 @@ from indexer.backend import Answer, BlockingSearcher, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable
 from indexer.filtering import EVERYTHING, Filter
-from indexer.generation import Generation, live_generation, live_stamp
+from indexer.generation import Generation, GenerationHold, live_generation, live_stamp
 from indexer.writer import BlockingWriter, Rejection
 from streams.change import Change, StoredDocument
 from streams.document import DocumentId
@@ -27,6 +28,7 @@ MAX_WAITING: Final = 256
 """Calls that may wait for a thread of one searcher, those included that nobody waits for any more."""
 
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -85,6 +87,37 @@ class ThreadedWriter:
         return await loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
 
 
+def open_held(generation: Generation, opener: Callable[[Generation], R]) -> R:
+    """Open a reader or the writer of a generation, which is then not removed for as long as that object lives.
+
+    Raises:
+        GenerationUnusable: it was removed, or the opener says so.
+    """
+    hold = GenerationHold(generation)
+    try:
+        opened = opener(generation)
+    except BaseException:
+        hold.release()
+        raise
+    weakref.finalize(opened, hold.release)
+    return opened
+
+
+class FixedSearcher:
+    """A searcher that is always the same one, in the place of a `LiveSearcher`."""
+
+    def __init__(self, searcher: BlockingSearcher) -> None:
+        self._searcher = searcher
+
+    def current(self) -> BlockingSearcher:
+        """The searcher."""
+        return self._searcher
+
+    def close(self) -> None:
+        """Close it."""
+        self._searcher.close()
+
+
 class LiveSearcher:
     """The searcher of an index's live generation; opens the next one when another is put live.
 
@@ -131,7 +164,7 @@ class LiveSearcher:
             if generation is None:
                 raise BackendUnavailable(f"index {self._index} was not built yet")
             # The searcher of the previous generation is left to the calls that still use it, and then collected.
-            self._searcher = self._opener(generation)
+            self._searcher = open_held(generation, self._opener)
         except (GenerationUnusable, OSError) as exc:
             raise BackendUnavailable(f"index {self._index} cannot be read: {exc}") from exc
         self._stamp = stamp
@@ -139,9 +172,9 @@ class LiveSearcher:
 
 
 class ThreadedBackend:
-    """A `SearchBackend` around the blocking searcher of a live generation."""
+    """A `SearchBackend` around the blocking searcher of a generation."""
 
-    def __init__(self, searcher: LiveSearcher, *, name: str, threads: int = SEARCH_THREADS) -> None:
+    def __init__(self, searcher: LiveSearcher | FixedSearcher, *, name: str, threads: int = SEARCH_THREADS) -> None:
         self._live = searcher
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"{name}-search")
         self._name = name

@@ -4,21 +4,29 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import ANY
 
 import msgspec
 import pytest
 
 from indexer.errors import GenerationUnusable
 from indexer.generation import (
+    GenerationHold,
     GenerationSettings,
+    Pointer,
     create_generation,
+    forget_previous,
+    generation_names,
     live_generation,
     live_stamp,
     open_or_create_live,
     promote,
+    read_pointer,
+    remove_generation,
 )
 
 SETTINGS = GenerationSettings(index="bm25", format_version=1, analyzer="code")
@@ -63,21 +71,82 @@ def test_the_stamp_changes_with_every_promotion(tmp_path: Path) -> None:
     generations = [open_or_create_live(tmp_path, SETTINGS), create_generation(tmp_path, SETTINGS)]
     stamps = [live_stamp(tmp_path, "bm25")]
     for turn in range(20):
-        promote(tmp_path, generations[turn % 2])
+        promote(tmp_path, generations[1 - turn % 2])
         stamps.append(live_stamp(tmp_path, "bm25"))
     assert all(before != after for before, after in pairwise(stamps))
     assert live_stamp(tmp_path, "bm25") == stamps[-1]
 
 
-@pytest.mark.parametrize("change", [{"format_version": 2}, {"analyzer": "plain"}])
-def test_other_settings_need_another_generation(tmp_path: Path, change: dict[str, str | int]) -> None:
-    """An index is never continued under settings it was not built with."""
+def test_another_format_needs_another_generation(tmp_path: Path) -> None:
+    """Files of a format that this version does not write are left alone."""
     open_or_create_live(tmp_path, SETTINGS)
-    with pytest.raises(GenerationUnusable, match=r"built with .* rebuild the index"):
-        open_or_create_live(tmp_path, msgspec.structs.replace(SETTINGS, **change))
+    with pytest.raises(GenerationUnusable, match=r"built in format 1, and this version writes 2; rebuild the index"):
+        open_or_create_live(tmp_path, msgspec.structs.replace(SETTINGS, format_version=2))
 
 
-@pytest.mark.parametrize("pointer", [b"", b"g1", b"../../etc", b"g000001/..", b"\xff\xfe", b"g000001\ng000002"])
+def test_a_generation_goes_on_with_what_it_was_built_with(tmp_path: Path) -> None:
+    """The settings of the system are for the next one; an index is never a mixture."""
+    first = open_or_create_live(tmp_path, SETTINGS)
+    assert open_or_create_live(tmp_path, msgspec.structs.replace(SETTINGS, analyzer="plain")) == first
+
+
+def test_the_pointer_knows_the_way_back(tmp_path: Path) -> None:
+    """Whatever is put live, the one before it is named with it, by the same atomic replacement."""
+    first, second = open_or_create_live(tmp_path, SETTINGS), create_generation(tmp_path, SETTINGS)
+    assert read_pointer(tmp_path, "bm25") == Pointer(first.name)
+    promote(tmp_path, second)
+    pointer = read_pointer(tmp_path, "bm25")
+    assert pointer is not None
+    assert (pointer.live, pointer.previous) == (second.name, first.name)
+    assert abs(pointer.swapped_at - time.time()) < 60
+    promote(tmp_path, second)
+    assert read_pointer(tmp_path, "bm25") == pointer
+    forget_previous(tmp_path, "bm25")
+    assert read_pointer(tmp_path, "bm25") == Pointer(second.name)
+
+
+def test_a_damaged_pointer_is_mended_by_the_next_promotion(tmp_path: Path) -> None:
+    """Else nobody could rebuild an index whose pointer is damaged."""
+    open_or_create_live(tmp_path, SETTINGS)
+    second = create_generation(tmp_path, SETTINGS)
+    (tmp_path / "bm25" / "live").write_bytes(b"\0")
+    promote(tmp_path, second)
+    assert read_pointer(tmp_path, "bm25") == Pointer(second.name, None, ANY)
+
+
+def test_a_generation_is_not_removed_while_somebody_holds_it(tmp_path: Path) -> None:
+    """Readers have files to open yet; who comes too late is told."""
+    open_or_create_live(tmp_path, SETTINGS)
+    second = create_generation(tmp_path, SETTINGS)
+    holds = [GenerationHold(second), GenerationHold(second)]
+    for hold in holds:
+        assert not remove_generation(tmp_path, "bm25", second.name)
+        assert second.directory.is_dir()
+        hold.release()
+        hold.release()
+    assert remove_generation(tmp_path, "bm25", second.name)
+    assert sorted(path.name for path in (tmp_path / "bm25").iterdir()) == ["g000001", "live"]
+    with pytest.raises(GenerationUnusable, match="was removed"):
+        GenerationHold(second)
+
+
+def test_what_a_crash_left_half_made_or_half_removed_goes(tmp_path: Path) -> None:
+    """A folder without a description is nobody's, and one that was being removed is no generation any more."""
+    open_or_create_live(tmp_path, SETTINGS)
+    (tmp_path / "bm25" / "g000002").mkdir()
+    (tmp_path / "bm25" / ".dropped-g000003" / "deeper").mkdir(parents=True)
+    assert generation_names(tmp_path, "bm25") == ["g000001", "g000002"]
+    assert remove_generation(tmp_path, "bm25", "g000002")
+    assert sorted(path.name for path in (tmp_path / "bm25").iterdir()) == ["g000001", "live"]
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        *(b"", b"g1", b"../../etc", b"g000001/..", b"\xff\xfe", b"g000001\ng000002", b"g000001\nprevious ../x 1"),
+        *(b"g000001\nprevious g000002", b"g000001\nprevious g000002 -1", b"g000001 previous g000002 1"),
+    ],
+)
 def test_a_damaged_pointer_is_said(tmp_path: Path, pointer: bytes) -> None:
     """It never leads anywhere else than to a generation of this index."""
     open_or_create_live(tmp_path, SETTINGS)

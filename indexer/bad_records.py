@@ -12,10 +12,10 @@ import structlog
 from indexer.bad_share import BadShare
 from indexer.batch import Batch
 from indexer.feed import Record
+from indexer.reporting import DeadLetters, IndexingMetrics
 from indexer.resume_orders import ResumeOrder, ResumeOrders
 from indexer.writer import Rejection
-from streams.dead_letters import DeadLetter, DeadLetterPublisher
-from streams.metrics import Metrics
+from streams.dead_letters import DeadLetter
 from streams.tracing import TRACE_HEADERS, record_carrier
 
 ALL_INDEXES: Final = "*"
@@ -39,9 +39,9 @@ class BadRecords:
         self,
         index: str,
         *,
-        dead_letters: DeadLetterPublisher,
+        dead_letters: DeadLetters,
         orders: ResumeOrders,
-        metrics: Metrics,
+        metrics: IndexingMetrics,
         limit: float = 1.0,
         reports_undecodable: bool = False,
     ) -> None:

@@ -79,6 +79,11 @@ class Batch:
         return [(self._records[place], fault) for place, fault in self._faults.items()]
 
     @property
+    def age(self) -> float:
+        """Seconds since the first record was added."""
+        return self._clock() - self._started_at
+
+    @property
     def changes(self) -> list[Change]:
         """The last change of each document, in stream order."""
         return latest_by_id(self._changes)

@@ -24,6 +24,7 @@ from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.lineage import check_lineage
+from indexer.reporting import IndexingMetrics
 from indexer.resources import MemoryGuard, Pressure
 from indexer.stopping import unless_stopped, wait_or_stop
 from indexer.writer import IndexWriter
@@ -31,7 +32,6 @@ from streams.change import Change, Delete, Position
 from streams.cluster import KafkaAddress
 from streams.codec import decode_change
 from streams.errors import StreamMismatch, StreamUnavailable, UndecodableRecord
-from streams.metrics import Metrics
 from streams.settings import variable
 from streams.topics import OffsetProbe, TopicOffsets
 from streams.tracing import Tracer
@@ -58,6 +58,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
         max_body_bytes: limit of a document's body.
         poll_records: how many records to take from the feed at a time.
         shared: whether several indexers split the partitions of one index among them.
+        busy_share: how much of its time it may work, while there is more to read than it can keep up with.
     """
 
     index: str
@@ -68,6 +69,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
     max_body_bytes: int
     poll_records: int = 500
     shared: bool = False
+    busy_share: float = 1.0
 
 
 class Indexer:
@@ -89,7 +91,7 @@ class Indexer:
         index: IndexHandle,
         *,
         bad_records: BadRecords,
-        metrics: Metrics,
+        metrics: IndexingMetrics,
         memory: MemoryGuard,
         tracer: Tracer,
         progress: Progress,
@@ -221,8 +223,9 @@ class Indexer:
                 last_progress = self._clock()
             if batch.due:
                 await self._commit(run, batch, spans)
+                await wait_or_stop(stop, batch.age * (1 / self._options.busy_share - 1))
                 batch, spans = self._new_batch()
-            if batch.empty:
+            if batch.empty and self._index.repairs is not None:
                 await self._index.repairs.carry_out(run.writer, run.watermark)
         if not batch.empty:
             await self._commit(run, batch, spans)

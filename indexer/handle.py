@@ -14,10 +14,10 @@ class IndexHandle(msgspec.Struct, frozen=True):
 
     Attributes:
         open_writer: opens the index's writer.
-        repairs: what is ordered for it.
+        repairs: what is ordered for it; None where nothing can be.
         set_aside: begins the index anew, given the watermark of what is to be set aside; None where that is refused.
     """
 
     open_writer: Callable[[], Awaitable[IndexWriter]]
-    repairs: Repairs
+    repairs: Repairs | None = None
     set_aside: Callable[[Watermark], Awaitable[None]] | None = None

@@ -1,9 +1,8 @@
 """Which indexes there are, and how each is opened: a new backend is one folder and one entry here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -15,27 +14,23 @@ from indexer.analysis import analyzer_name
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.damage import FindDamage
 from indexer.dump import IndexDump, ThreadedDump
-from indexer.embedding import EmbedderOptions, EmbedderProcess
-from indexer.generation import (
-    Generation,
-    GenerationSettings,
-    create_generation,
-    open_or_create_live,
-    promote,
-)
+from indexer.embedding import EmbedderOptions
+from indexer.generation import Generation, GenerationSettings, begin_anew
 from indexer.health import Component, Look
+from indexer.rebuild.catalogue import Catalogue
+from indexer.rebuild.local import LocalCatalogue
 from indexer.resources import Cache, MemoryGuard
-from indexer.semantic import SemanticBackend, SemanticWriter
+from indexer.semantic import SemanticBackend, SemanticCatalogue
 from indexer.semantic import open_dump as open_semantic_dump
 from indexer.semantic import set_aside as set_semantic_aside
-from indexer.threaded import LiveSearcher, ThreadedBackend, ThreadedWriter
-from indexer.writer import BlockingWriter, IndexWriter
+from indexer.semantic.embedders import Embedders, place_of_model
+from indexer.semantic.schema import SemanticGeneration
+from indexer.threaded import LiveSearcher, ThreadedBackend
+from indexer.writer import BlockingWriter
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.tracing import Tracer
 from streams.watermark import Watermark
-
-WriterOpener = Callable[[], Awaitable[IndexWriter]]
 
 
 class LocalEngine(msgspec.Struct, frozen=True):
@@ -98,23 +93,42 @@ def dependency_looks(backends: Mapping[str, SearchBackend]) -> dict[str, Look[Co
 
 
 @asynccontextmanager
-async def writers(index: str, settings: Settings, tracer: Tracer) -> AsyncIterator[WriterOpener]:
-    """What opens an index's writer, again after each failure; the live generation is made when there is none.
+async def open_catalogue(
+    index: str,
+    settings: Settings,
+    *,
+    tracer: Tracer | None = None,
+    metrics: Metrics | None = None,
+    niceness: int = _INDEXING_NICENESS,
+) -> AsyncIterator[Catalogue]:
+    """The generations of an index, for whoever writes them; opened without asking any store.
 
     Args:
         index: its name.
-        settings: where it lies; for `semantic` they name a database and a model.
+        settings: where it lies, and what a new generation is built with; for `semantic` they name a database and a
+            model.
         tracer: of this process.
+        metrics: of this process, for queries that compare generations.
+        niceness: of the processes that embed.
     """
     if index != SEMANTIC:
-        yield partial(_open_local, index, settings)
+        engine = LOCAL_ENGINES[index]
+        yield LocalCatalogue(indexes_directory(settings), engine.settings(settings), engine.writer, engine.searcher)
         return
-    options = _embedder(settings, niceness=_INDEXING_NICENESS)
-    embedder = await EmbedderProcess.start(options)
-    try:
-        yield partial(SemanticWriter.open, _database_url(settings), embedder, tracer=tracer)
-    finally:
-        await embedder.close()
+    database_url, options = _database_url(settings), _embedder(settings, niceness=niceness)
+
+    def searched(generation: SemanticGeneration) -> SearchBackend:
+        model = place_of_model(generation, options.model)
+        return SemanticBackend(
+            database_url,
+            msgspec.structs.replace(options, model=model),
+            metrics or Metrics(),
+            connections=1,
+            generation=generation.name,
+        )
+
+    async with Embedders(options) as embedders:
+        yield SemanticCatalogue(database_url, embedders, searched, tracer)
 
 
 def open_backend(
@@ -154,7 +168,7 @@ async def open_dump(index: str, settings: Settings) -> AsyncIterator[IndexDump]:
 
 
 async def set_aside(index: str, settings: Settings, judged: Watermark) -> None:
-    """Begin an index anew, in an empty generation that is live at once; the old one is left where it is.
+    """Begin an index anew, in an empty generation that is live at once; the old one is left to be removed.
 
     Args:
         index: its name, of which no writer is open.
@@ -168,13 +182,7 @@ async def set_aside(index: str, settings: Settings, judged: Watermark) -> None:
         await set_semantic_aside(_database_url(settings), judged)
         return
     root, built_with = indexes_directory(settings), LOCAL_ENGINES[index].settings(settings)
-    await asyncio.to_thread(lambda: promote(root, create_generation(root, built_with)))
-
-
-async def _open_local(index: str, settings: Settings) -> IndexWriter:
-    engine = LOCAL_ENGINES[index]
-    root = indexes_directory(settings)
-    return await ThreadedWriter.open(index, lambda: engine.writer(open_or_create_live(root, engine.settings(settings))))
+    await asyncio.to_thread(begin_anew, root, built_with)
 
 
 def _database_url(settings: Settings) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 from typing import Final
 
+import msgspec
 import structlog
 
 from indexer.backoff import delay_after
@@ -12,8 +13,10 @@ from indexer.batch import BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
-from indexer.registry import SEMANTIC, set_aside, writers
+from indexer.rebuild.keeper import Keeper, WriterOpener
+from indexer.registry import SEMANTIC, open_catalogue, set_aside
 from indexer.repair import RepairFolder, Repairs
+from indexer.reporting import Unreported
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from indexer.stopping import wait_or_stop
@@ -72,9 +75,11 @@ async def run_indexer(
             bad_records=bad_records,
         )
         aside = partial(set_aside, index, settings) if settings.topic_gap == "rebuild" else None
-        async with writers(index, settings, tracer) as open_writer:
-            indexer = Indexer(
-                _options(index, settings, kafka),
+        options = indexer_options(index, settings, kafka)
+
+        def feed_live(open_writer: WriterOpener) -> Indexer:
+            return Indexer(
+                options,
                 IndexHandle(open_writer, repairs, aside),
                 bad_records=bad_records,
                 metrics=metrics,
@@ -82,7 +87,11 @@ async def run_indexer(
                 tracer=tracer,
                 progress=progress,
             )
-            await indexer.run(stop)
+
+        async with open_catalogue(index, settings, tracer=tracer) as catalogue:
+            keep_seconds = settings.keep_previous_hours * 3600
+            feed_beside = partial(_feeding_beside, options, settings, memory)
+            await Keeper(catalogue, feed_live, feed_beside, keep_seconds=keep_seconds).run(stop)
     finally:
         await producer.close()
 
@@ -109,6 +118,29 @@ async def _make_topics(settings: Settings, kafka: KafkaCluster, progress: Progre
             return
 
 
+def _feeding_beside(
+    options: IndexerOptions, settings: Settings, memory: MemoryGuard, generation: str, open_writer: WriterOpener
+) -> Indexer:
+    """Feeds a generation beside the live one."""
+    unreported = Unreported()
+    return Indexer(
+        beside(options, generation),
+        IndexHandle(open_writer),
+        bad_records=BadRecords(
+            options.index, dead_letters=unreported, orders=ResumeOrders(settings, options.index), metrics=unreported
+        ),
+        metrics=unreported,
+        memory=memory,
+        tracer=Tracer(f"indexer-{options.index}", None),
+        progress=Progress(settings.lag_stall_seconds),
+    )
+
+
+def beside(options: IndexerOptions, generation: str, *, busy_share: float = 1.0) -> IndexerOptions:
+    """How a generation beside the live one is read: by members of a group of its own."""
+    return msgspec.structs.replace(options, group=f"{options.group}.{generation}", busy_share=busy_share)
+
+
 def _bad_records(index: str, settings: Settings, dead_letters: DeadLetterPublisher, metrics: Metrics) -> BadRecords:
     return BadRecords(
         index,
@@ -120,7 +152,8 @@ def _bad_records(index: str, settings: Settings, dead_letters: DeadLetterPublish
     )
 
 
-def _options(index: str, settings: Settings, kafka: KafkaCluster) -> IndexerOptions:
+def indexer_options(index: str, settings: Settings, kafka: KafkaCluster) -> IndexerOptions:
+    """What the indexer of an index reads, and how."""
     shared = index == SEMANTIC
     limits = BatchLimits(settings.batch_documents, settings.batch_bytes, settings.batch_age_ms / 1000)
     return IndexerOptions(

@@ -219,6 +219,19 @@ class Settings(BaseSettings):
     batch_age_ms: int = Field(
         default=1_000, ge=1, le=60_000, description="An indexer commits when its oldest uncommitted change is this old."
     )
+    keep_previous_hours: float = Field(
+        default=24.0,
+        ge=0,
+        le=8_760,
+        description="How long the generation that was live before is fed, so that `rollback` is at once; then it is"
+        " removed.",
+    )
+    rebuild_share: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=1,
+        description="How much of its time a rebuild may work, so that searches keep the processor and the disk.",
+    )
     timeout_ms: int = Field(default=1_000, ge=1, le=60_000, description="Deadline of a search that names none.")
     max_searches: int = Field(
         default=32,

@@ -81,6 +81,11 @@ class EmbedderProcess:
         return self._description
 
     @property
+    def model_path(self) -> Path:
+        """Where the model is."""
+        return self._options.model.absolute()
+
+    @property
     def pid(self) -> int | None:
         """The process, while it runs."""
         return self._worker.pid if self._worker is not None and self._worker.alive else None

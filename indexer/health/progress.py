@@ -34,11 +34,14 @@ class Progress:
         self._failure = _STARTING
         self._paused = False
         self._ended_at = clock()
+        self.is_halted = False
+        """Whether the indexer reads nothing until somebody has looked."""
 
     def work_ended(self, watermark: Watermark) -> None:
         """Everything that was read is in the index, which has read so far."""
         self.watermark = watermark
         self._failure = ""
+        self.is_halted = False
         self._ended_at = self.clock()
 
     def failed(self, reason: str) -> None:
@@ -47,6 +50,7 @@ class Progress:
 
     def halted(self, reason: str) -> None:
         """The indexer reads nothing until somebody has looked."""
+        self.is_halted = True
         self._failure = f"stopped reading: {reason}"
 
     def paused(self, *, paused: bool) -> None:

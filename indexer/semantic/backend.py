@@ -17,21 +17,21 @@ import numpy.typing as npt
 
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
-from indexer.embedding import (
-    EmbedderOptions,
-    EmbedderProcess,
-    EmbeddingFault,
-    ModelDescription,
-    QueryEmbeddings,
-    QueryMetrics,
-)
+from indexer.embedding import EmbedderOptions, EmbeddingFault, ModelDescription, QueryMetrics
 from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault, InvalidQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
 from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, index_faults
-from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark
+from indexer.semantic.query_model import QueryModels
+from indexer.semantic.schema import (
+    SemanticGeneration,
+    live_generation,
+    named_generation,
+    previous_generation,
+    read_watermark,
+)
 from indexer.semantic.statement_spans import statement_spans
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -51,10 +51,11 @@ class SemanticBackend:
 
     Args:
         database_url: of PostgreSQL.
-        embedder: the model and how to run it; must be the model that the index was built with.
+        embedder: the model to begin with and how to run it; where the live generation has another one, that is loaded.
         metrics: of the queries that are embedded, and of the connections.
         tracer: of this process, for the statements of searches.
         connections: at most that many at a time.
+        generation: to search, for good; None for the live one.
     """
 
     def __init__(
@@ -65,29 +66,26 @@ class SemanticBackend:
         *,
         tracer: Tracer | None = None,
         connections: int = CONNECTIONS,
+        generation: str | None = None,
     ) -> None:
         self._tracer = tracer
-        self._metrics = metrics
-        self._options = embedder
         self._pool = ConnectionPool(database_url, metrics, limit=connections)
-        self._starting: asyncio.Task[EmbedderProcess] | None = None
-        self._queries: QueryEmbeddings | None = None
+        self._models = QueryModels(embedder, metrics)
+        self._generation = generation
 
-    def start_embedder(self) -> asyncio.Task[EmbedderProcess]:
+    def start_embedder(self) -> None:
         """Start the embedder in the running event loop, unless that was begun before and did not fail.
 
         Until it is started, which takes longer than most searches may, searches find it missing.
         """
-        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
-            self._starting = asyncio.create_task(EmbedderProcess.start(self._options))
-        return self._starting
+        self._models.start()
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`; the total counts the candidates: the documents of the nearest passages."""
         _check_limit(query.limit)
-        vector, shortened = await self._vector(query.text, query.deadline)
-        async with self._transaction(query.deadline) as (connection, generation):
-            self._check_model(generation)
+        model, vector, shortened = await self._vector(query.text, query.deadline)
+        async with self._transaction(query.deadline) as (connection, live):
+            generation = await self._embedded_with(model, connection, live)
             total, hits = await nearest_documents(connection, generation, vector, query.limit, only=query.only)
             watermark = await read_watermark(connection, generation)
         detail = "only the beginning of the query was read: it is longer than the model reads" if shortened else ""
@@ -157,50 +155,40 @@ class SemanticBackend:
 
     def clear_caches(self) -> None:
         """Forget the vectors of queries."""
-        if self._queries is not None:
-            self._queries.clear()
+        self._models.clear_caches()
 
     async def close(self) -> None:
         """As `SearchBackend.close`."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-            if not self._starting.cancelled() and self._starting.exception() is None:
-                await self._starting.result().close()
+        await self._models.close()
         await self._pool.close()
 
-    async def _vector(self, text: str, deadline: Deadline) -> tuple[npt.NDArray[np.float32], bool]:
+    async def _vector(self, text: str, deadline: Deadline) -> tuple[str, npt.NDArray[np.float32], bool]:
+        """The query by the model in use, whose hash comes with it."""
         try:
-            if self._queries is None:
-                self._queries = QueryEmbeddings(await self._started(deadline), self._metrics)
-            return await self._queries.vector(text, deadline)
+            async with self._models.current(deadline) as model:
+                return model.sha256, *(await model.queries.vector(text, deadline))
         except EmbeddingFault as exc:
             raise BackendUnavailable(str(exc)) from exc
 
     async def _ping_model(self, deadline: Deadline) -> ModelDescription:
         """Have the embedder's process do something, as a query would that is not in the cache."""
         try:
-            embedder = await self._started(deadline)
-            await embedder.count_tokens(["ping"], deadline)
+            async with self._models.current(deadline) as model:
+                await model.embedder.count_tokens(["ping"], deadline)
+                return model.embedder.description
         except EmbeddingFault as exc:
             raise BackendUnavailable(str(exc)) from exc
-        return embedder.description
 
-    async def _started(self, deadline: Deadline) -> EmbedderProcess:
-        """The embedder, started; it goes on starting when this call's time is up."""
-        starting = self.start_embedder()
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                return await asyncio.shield(starting)
-        except TimeoutError as exc:
-            raise DeadlineExceeded("the embedder is still starting") from exc
-
-    def _check_model(self, generation: SemanticGeneration) -> None:
-        if self._starting is None or generation.settings.model_sha256 == self._starting.result().description.sha256:
-            return
+    async def _embedded_with(self, model: str, connection: Any, live: SemanticGeneration) -> SemanticGeneration:  # noqa: ANN401 - asyncpg ships no types
+        """The generation that a query by this model can be compared with: for a moment after a swap, the previous."""
+        if live.settings.model_sha256 == model:
+            return live
+        self._models.follow(live)
+        previous = await previous_generation(connection)
+        if previous is not None and previous.settings.model_sha256 == model:
+            return previous
         raise BackendUnavailable(
-            f"generation {generation.name} was built with the model {generation.settings.model_name}, "
-            f"not with {self._options.model}"
+            f"generation {live.name} was built with the model {live.settings.model_name}, which is not loaded yet"
         )
 
     @contextlib.asynccontextmanager
@@ -223,6 +211,9 @@ class SemanticBackend:
                 # any more ends in the server as well, and no sooner than the deadline.
                 milliseconds = max(1, math.ceil(deadline.remaining() * 1000))
                 await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+                if self._generation is not None:
+                    yield connection, await named_generation(connection, self._generation)
+                    return
                 generation = await live_generation(connection)
                 if generation is None:
                     raise NotBuilt

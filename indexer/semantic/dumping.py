@@ -1,4 +1,4 @@
-"""Every document of the live semantic generation, in one read-only transaction."""
+"""Every document of a semantic generation, in one read-only transaction."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -11,7 +11,7 @@ from indexer.dump import DumpedDocument, content_hash
 from indexer.errors import BackendUnavailable
 from indexer.semantic.content import embedded_hash
 from indexer.semantic.pool import NotBuilt, index_faults
-from indexer.semantic.schema import SemanticGeneration, live_generation, read_watermark
+from indexer.semantic.schema import SemanticGeneration, live_generation, named_generation, read_watermark
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.watermark import Watermark
@@ -48,11 +48,12 @@ class SemanticDump:
 
 
 @contextlib.asynccontextmanager
-async def open_dump(database_url: str) -> AsyncIterator[SemanticDump]:
-    """One snapshot of the live generation; needs no embedder.
+async def open_dump(database_url: str, name: str | None = None) -> AsyncIterator[SemanticDump]:
+    """One snapshot of a generation; needs no embedder.
 
     Args:
         database_url: of PostgreSQL.
+        name: of the generation; None for the live one.
 
     Raises:
         NotBuilt: nothing was indexed there yet.
@@ -69,7 +70,7 @@ async def open_dump(database_url: str) -> AsyncIterator[SemanticDump]:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 # The role may have a limit that suits searches.
                 await connection.execute(f"SET LOCAL statement_timeout = {1000 * COMMAND_TIMEOUT_SECONDS:.0f}")
-                generation = await live_generation(connection)
+                generation = await (named_generation(connection, name) if name else live_generation(connection))
                 if generation is None:
                     raise NotBuilt
                 yield SemanticDump(connection, generation, await read_watermark(connection, generation))

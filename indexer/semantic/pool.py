@@ -124,8 +124,12 @@ class ConnectionPool:
 
 
 @contextlib.contextmanager
-def index_faults() -> Iterator[None]:
-    """What PostgreSQL and what it holds may raise, as faults of the index."""
+def index_faults(*, usable: bool = False) -> Iterator[None]:
+    """What PostgreSQL and what it holds may raise, as faults of the index.
+
+    Args:
+        usable: whether a generation that cannot be used is let through as such: whoever writes must be told apart.
+    """
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
@@ -133,4 +137,6 @@ def index_faults() -> Iterator[None]:
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:  # a TimeoutError is an OSError
         raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
     except GenerationUnusable as exc:
+        if usable:
+            raise
         raise BackendUnavailable(str(exc)) from exc

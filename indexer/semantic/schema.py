@@ -1,6 +1,6 @@
 """The tables of the semantic index: one set for each generation, in a schema of their own.
 
-    embed_search.generations        every generation, its settings, and which one is live
+    embed_search.generations        every generation, its settings and model, and which one is live
     embed_search.<g>_watermarks     next offset of each partition
     embed_search.<g>_documents      the stored documents
     embed_search.<g>_passages       their passages with vectors
@@ -8,8 +8,8 @@
 A live table is never altered: another model or format is another generation.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -17,6 +17,7 @@ import msgspec
 
 from indexer.embedding import ModelDescription
 from indexer.errors import GenerationUnusable
+from indexer.generation import is_generation_name, next_name
 from indexer.semantic.passages import PassageSettings
 from streams.watermark import Watermark
 
@@ -31,7 +32,6 @@ FORMAT_VERSION: Final = 3
 """
 
 _FIRST: Final = "g000001"
-_NAME: Final = re.compile(r"g[0-9]{6}")
 _LOCK: Final = 0x656D_6265_6473_6561  # "embedsea": the advisory lock under which tables are made
 
 
@@ -59,10 +59,17 @@ class SemanticSettings(msgspec.Struct, frozen=True):
 
 
 class SemanticGeneration(msgspec.Struct, frozen=True):
-    """One generation in the database; its properties are the names of its tables."""
+    """One generation in the database; its properties are the names of its tables.
+
+    Attributes:
+        name: of the generation.
+        settings: it was built with.
+        model_path: where its model was when it was made; empty if that is not known.
+    """
 
     name: str
     settings: SemanticSettings
+    model_path: str = ""
 
     @property
     def watermarks(self) -> str:
@@ -85,37 +92,72 @@ class SemanticGeneration(msgspec.Struct, frozen=True):
         return f"{SCHEMA}.{self.passages_table}"
 
 
-async def open_or_create_live(connection: Any, settings: SemanticSettings) -> SemanticGeneration:  # noqa: ANN401 - asyncpg ships no types
+async def open_or_create_live(
+    connection: Any,  # noqa: ANN401 - asyncpg ships no types
+    settings: SemanticSettings,
+    model_path: str = "",
+) -> SemanticGeneration:
     """The live generation, made and put live when there is none yet, by whoever comes first.
 
     Raises:
-        GenerationUnusable: the live generation was built with other settings, or the database lacks pgvector.
+        GenerationUnusable: the live generation was built with another model or format, or the database lacks pgvector.
         asyncpg.PostgresError: the database refused.
     """
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        try:
-            # Looked for first: a role that may only make tables is refused even what is there already.
-            if not await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.generations"):
-                await connection.execute(TABLE_OF_GENERATIONS)
-        except asyncpg.FeatureNotSupportedError as exc:
-            raise GenerationUnusable("the database has no pgvector extension: install it there") from exc
+    async with changing(connection):
+        await make_table_of_generations(connection)
         live = await live_generation(connection)
         if live is None:
-            live = SemanticGeneration(_FIRST, settings)
-            await _create(connection, live)
-    if live.settings != settings:
-        raise GenerationUnusable(
-            f"index semantic: generation {live.name} was built with {live.settings}, "
-            f"but the model and settings now are {settings}; rebuild the index"
-        )
+            live = SemanticGeneration(_FIRST, settings, model_path)
+            await create_generation(connection, live, live=True)
+    check_settings(live, settings)
     return live
 
 
-async def begin_generation(connection: Any, *, unless: Callable[[Watermark], bool]) -> None:  # noqa: ANN401 - see above
-    """Put a new, empty generation live that is built as the live one; in the transaction of the caller.
+@asynccontextmanager
+async def changing(connection: Any) -> AsyncIterator[None]:  # noqa: ANN401 - see above
+    """A transaction of whoever changes which generations there are, one at a time."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        yield
 
-    The tables of the old one stay, without positions: whoever writes to it notices at its next commit.
+
+async def make_table_of_generations(connection: Any) -> None:  # noqa: ANN401 - see above
+    """Make the table where it is missing, or bring it up to date; to be called under `changing`.
+
+    Raises:
+        GenerationUnusable: the database lacks pgvector.
+        asyncpg.PostgresError: the database refused.
+    """
+    # Looked for first: a role that may only make tables is refused even what is there already.
+    columns = await connection.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0", f"{SCHEMA}.generations"
+    )
+    if {row["attname"] for row in columns} >= _COLUMNS:
+        return
+    try:
+        await connection.execute(TABLE_OF_GENERATIONS)
+    except asyncpg.FeatureNotSupportedError as exc:
+        raise GenerationUnusable("the database has no pgvector extension: install it there") from exc
+
+
+def check_settings(generation: SemanticGeneration, settings: SemanticSettings) -> None:
+    """See whether a generation can be written to with a model; how it cuts passages is its own affair.
+
+    Raises:
+        GenerationUnusable: it was built with another model or format.
+    """
+    built = generation.settings
+    if (built.format_version, built.model_sha256) != (settings.format_version, settings.model_sha256):
+        raise GenerationUnusable(
+            f"index semantic: generation {generation.name} was built with {built}, "
+            f"but the model and settings now are {settings}; rebuild the index"
+        )
+
+
+async def begin_generation(connection: Any, *, unless: Callable[[Watermark], bool]) -> None:  # noqa: ANN401 - see above
+    """Put a new, empty generation live that is built as the live one; to be called under `changing`.
+
+    The old one has no positions any more: whoever writes to it notices at its next commit. Nobody can go back to it.
 
     Args:
         connection: to the database, in a transaction.
@@ -125,14 +167,14 @@ async def begin_generation(connection: Any, *, unless: Callable[[Watermark], boo
         GenerationUnusable: the live generation is none of ours.
         asyncpg.PostgresError: the database refused.
     """
-    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
     live = await live_generation(connection)
     if live is None or unless(await read_watermark(connection, live)):
         return
     newest: str = await connection.fetchval(f"SELECT max(name) FROM {SCHEMA}.generations")  # noqa: S608 - a constant
     await connection.execute(f"DELETE FROM {live.watermarks}")  # noqa: S608 - a validated name
-    await connection.execute(f"UPDATE {SCHEMA}.generations SET live = false WHERE live")  # noqa: S608 - a constant
-    await _create(connection, SemanticGeneration(f"g{int(newest[1:]) + 1:06d}", live.settings))
+    await connection.execute(f"UPDATE {SCHEMA}.generations SET live = false, previous = false WHERE live OR previous")  # noqa: S608 - a constant
+    anew = SemanticGeneration(next_name([newest]), live.settings, live.model_path)
+    await create_generation(connection, anew, live=True)
 
 
 async def live_generation(connection: Any) -> SemanticGeneration | None:  # noqa: ANN401 - see above
@@ -142,16 +184,58 @@ async def live_generation(connection: Any) -> SemanticGeneration | None:  # noqa
         GenerationUnusable: what stands there is none of ours.
         asyncpg.PostgresError: the database refused; without any generation, there may be no table.
     """
-    row = await connection.fetchrow(f"SELECT name, settings FROM {SCHEMA}.generations WHERE live")  # noqa: S608 - a constant
+    row = await connection.fetchrow(f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE live")  # noqa: S608 - a constant
+    return None if row is None else generation_of(row)
+
+
+async def previous_generation(connection: Any) -> SemanticGeneration | None:  # noqa: ANN401 - see above
+    """The generation that was live before the live one, while it is kept.
+
+    Raises:
+        GenerationUnusable: what stands there is none of ours.
+    """
+    row = await connection.fetchrow(f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE previous")  # noqa: S608 - a constant
+    return None if row is None else generation_of(row)
+
+
+async def all_generations(connection: Any) -> list[SemanticGeneration]:  # noqa: ANN401 - see above
+    """Every generation whose settings this version can read."""
+    rows = await connection.fetch(f"SELECT name, settings, model_path FROM {SCHEMA}.generations")  # noqa: S608 - a constant
+    generations = []
+    for row in rows:
+        with suppress(GenerationUnusable):
+            generations.append(generation_of(row))
+    return generations
+
+
+async def named_generation(connection: Any, name: str) -> SemanticGeneration:  # noqa: ANN401 - see above
+    """A generation by its name, live or not.
+
+    Raises:
+        GenerationUnusable: there is none, or what stands there is none of ours.
+    """
+    row = await connection.fetchrow(
+        f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE name = $1",  # noqa: S608 - a constant
+        name,
+    )
     if row is None:
-        return None
+        raise GenerationUnusable(f"index semantic has no generation {name!r}")
+    return generation_of(row)
+
+
+def generation_of(row: Any) -> SemanticGeneration:  # noqa: ANN401 - see above
+    """A generation, from its row with name, settings and model_path.
+
+    Raises:
+        GenerationUnusable: what stands there is none of ours.
+    """
     try:
         settings = msgspec.json.decode(row["settings"], type=SemanticSettings)
     except msgspec.DecodeError as exc:
         raise GenerationUnusable(f"generation {row['name']!r} has settings of another format; rebuild it") from exc
-    if not _NAME.fullmatch(row["name"]):
+    if not is_generation_name(row["name"]):
         raise GenerationUnusable(f"{row['name']!r} does not name a generation")
-    return SemanticGeneration(row["name"], settings)
+    return SemanticGeneration(row["name"], settings, row["model_path"])
 
 
 async def vector_schema(connection: Any) -> str | None:  # noqa: ANN401 - see above
@@ -190,11 +274,33 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.generations (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX IF NOT EXISTS generations_one_live ON {SCHEMA}.generations (live) WHERE live;
+ALTER TABLE {SCHEMA}.generations
+    ADD COLUMN IF NOT EXISTS model_path text NOT NULL DEFAULT '',
+    ADD COLUMN IF NOT EXISTS previous boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS swapped_at bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS rebuild text NOT NULL DEFAULT '';
 """
 """What there must be before there is any generation; whoever owns the database makes it."""
 
 
-async def _create(connection: Any, generation: SemanticGeneration) -> None:  # noqa: ANN401 - see above
+_COLUMNS: Final = frozenset({"name", "settings", "live", "model_path", "previous", "swapped_at", "rebuild"})
+
+
+async def create_generation(
+    connection: Any,  # noqa: ANN401 - see above
+    generation: SemanticGeneration,
+    *,
+    live: bool,
+    rebuild: str = "",
+) -> None:
+    """Make the tables of a generation, and its row; to be called under `changing`.
+
+    Args:
+        connection: to the database.
+        generation: that is not there yet.
+        live: whether it is put live.
+        rebuild: the record of the rebuild that makes it, as JSON.
+    """
     # Ids collate by their bytes, as Python compares them. Documents are bytes because a text cannot hold NUL.
     await connection.execute(f"""
         CREATE TABLE {generation.watermarks} (
@@ -220,6 +326,7 @@ async def _create(connection: Any, generation: SemanticGeneration) -> None:  # n
         CREATE INDEX ON {generation.documents} (timestamp_ms DESC, id);
         CREATE INDEX ON {generation.documents} USING gin (labels);
         CREATE INDEX ON {generation.documents} (published_us);
+        CREATE INDEX ON {generation.documents} (content_hash);
         CREATE TABLE {generation.passages} (
             document_id text COLLATE "C" NOT NULL REFERENCES {generation.documents} ON DELETE CASCADE,
             ordinal integer NOT NULL,
@@ -231,7 +338,21 @@ async def _create(connection: Any, generation: SemanticGeneration) -> None:  # n
         CREATE INDEX ON {generation.passages} USING hnsw (embedding halfvec_cosine_ops);
     """)
     await connection.execute(
-        f"INSERT INTO {SCHEMA}.generations (name, settings, live) VALUES ($1, $2, true)",  # noqa: S608 - a constant
+        f"INSERT INTO {SCHEMA}.generations (name, settings, live, model_path, rebuild) VALUES ($1, $2, $3, $4, $5)",  # noqa: S608 - a constant
         generation.name,
         msgspec.json.encode(generation.settings).decode(),
+        live,
+        generation.model_path,
+        rebuild,
     )
+
+
+async def drop_generation(connection: Any, name: str) -> None:  # noqa: ANN401 - see above
+    """Remove the tables of a generation and its row; to be called under `changing`."""
+    if not is_generation_name(name):
+        raise GenerationUnusable(f"{name!r} does not name a generation")
+    generation = f"{SCHEMA}.{name}"
+    await connection.execute(
+        f"DROP TABLE IF EXISTS {generation}_passages, {generation}_documents, {generation}_watermarks"
+    )
+    await connection.execute(f"DELETE FROM {SCHEMA}.generations WHERE name = $1", name)  # noqa: S608 - a constant

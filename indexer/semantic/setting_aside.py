@@ -5,14 +5,14 @@ from typing import Final
 import asyncpg
 
 from indexer.errors import WriterFailed
-from indexer.semantic.schema import begin_generation
+from indexer.semantic.schema import begin_generation, changing
 from streams.watermark import Watermark
 
 _TIMEOUT_SECONDS: Final = 30.0
 
 
 async def set_aside(database_url: str, judged: Watermark) -> None:
-    """Put a new, empty generation live, unless another indexer was faster; the tables of the old one stay.
+    """Put a new, empty generation live, unless another indexer was faster; the old one is removed.
 
     Writers of the old generation cannot commit any more, since it has no positions any more.
 
@@ -26,7 +26,7 @@ async def set_aside(database_url: str, judged: Watermark) -> None:
     try:
         connection = await asyncpg.connect(database_url, timeout=_TIMEOUT_SECONDS, command_timeout=_TIMEOUT_SECONDS)
         try:
-            async with connection.transaction():
+            async with changing(connection):
                 await begin_generation(connection, unless=lambda live: not _is_judged(live, judged))
         finally:
             await connection.close(timeout=_TIMEOUT_SECONDS)

@@ -18,12 +18,14 @@ from indexer.errors import BackendUnavailable, DeadlineExceeded, WatermarkConfli
 from indexer.filtering import labels_of, published_us
 from indexer.semantic.conditions import signed
 from indexer.semantic.content import embedded_hash
-from indexer.semantic.encoder import EncodedPassage, Encoder, Unencodable
+from indexer.semantic.encoder import Encoded, EncodedPassage, Encoder, Unencodable
 from indexer.semantic.passages import PassageSettings
+from indexer.semantic.reuse import KnownVectors
 from indexer.semantic.schema import (
     SCHEMA,
     SemanticGeneration,
     SemanticSettings,
+    check_settings,
     open_or_create_live,
     read_watermark,
     vector_schema,
@@ -53,7 +55,7 @@ class _Pending(msgspec.Struct, frozen=True):
 
 
 class SemanticWriter:
-    """One of the writers of the live generation. Use `await SemanticWriter.open(…)`.
+    """One of the writers of a generation. Use `await SemanticWriter.open(…)`.
 
     The embedder is the caller's: it outlives the writer.
     """
@@ -70,6 +72,7 @@ class SemanticWriter:
         self._generation = generation
         self._statements = Statements.of(generation)
         self._encoder = Encoder(embedder, generation.settings.passages)
+        self._vectors = KnownVectors(connection, generation)
         self._seen: dict[int, int] = {}
         self._pending: dict[str, _Pending] = {}
         self._repaired: set[str] = set()
@@ -81,6 +84,7 @@ class SemanticWriter:
         database_url: str,
         embedder: EmbedderProcess,
         *,
+        generation: SemanticGeneration | None = None,
         passages: PassageSettings | None = None,
         tracer: Tracer | None = None,
     ) -> "SemanticWriter":
@@ -89,14 +93,17 @@ class SemanticWriter:
         Args:
             database_url: of PostgreSQL.
             embedder: the model; the caller closes it after the writer.
-            passages: how documents are cut.
+            generation: to write; None for the live one, which is made when there is none.
+            passages: how documents are cut in one that is made.
             tracer: of this process, for the statements of commits.
 
         Raises:
             WriterFailed: the database does not answer.
-            GenerationUnusable: the live generation was built with another model or other settings.
+            GenerationUnusable: the generation was built with another model or format.
         """
         settings = SemanticSettings.of(embedder.description, passages or PassageSettings())
+        if generation is not None:
+            check_settings(generation, settings)
         try:
             connection = await asyncpg.connect(
                 database_url,
@@ -107,7 +114,8 @@ class SemanticWriter:
         except _FAULTS as exc:
             raise WriterFailed(f"PostgreSQL does not answer: {exc!r}") from exc
         try:
-            generation = await open_or_create_live(connection, settings)
+            if generation is None:
+                generation = await open_or_create_live(connection, settings, str(embedder.model_path))
             await register_vector(connection, schema=await vector_schema(connection) or "public")
             writer = cls(connection, generation, embedder, tracer)
             await writer.watermark()
@@ -126,14 +134,16 @@ class SemanticWriter:
         return watermark
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
-        """As `IndexWriter.apply`; text that is indexed already, by its hash, is not embedded again."""
+        """As `IndexWriter.apply`; text whose vectors are known, by its hash, is not embedded again."""
         rejections: list[Rejection] = []
         with self._first_fault_is_the_last():
             known = await self._known_hashes(changes)
+            hashes = {change.id: _hash_of(change) for change in changes}
+            vectors = await self._vectors.find(each for name, each in hashes.items() if each != known.get(name, b""))
             for change in changes:
                 if not self._is_news(change):
                     continue
-                pending = await self._prepared(change, known.get(change.id))
+                pending = await self._prepared(change, hashes[change.id], known.get(change.id), vectors)
                 if isinstance(pending, Rejection):
                     rejections.append(pending)
                 else:
@@ -145,7 +155,7 @@ class SemanticWriter:
         rejections: list[Rejection] = []
         with self._first_fault_is_the_last():
             for change in changes:
-                pending = await self._prepared(change, None)
+                pending = await self._prepared(change, _hash_of(change), None, {})
                 self._repaired.add(change.id)  # also where it is refused: what is there is wrong
                 if isinstance(pending, Rejection):
                     rejections.append(pending)
@@ -211,13 +221,17 @@ class SemanticWriter:
         )
         return {row["id"]: row["content_hash"] for row in rows}
 
-    async def _prepared(self, change: Change, known_hash: bytes | None) -> _Pending | Rejection:
+    async def _prepared(
+        self, change: Change, content_hash: bytes, known_hash: bytes | None, vectors: dict[bytes, Encoded]
+    ) -> _Pending | Rejection:
+        """What to commit of a change; texts that it embeds are added to the vectors of this batch."""
         if isinstance(change, Delete):
             return _Pending(change)
-        content_hash = embedded_hash(change.document)
         if content_hash == known_hash:
             return _Pending(change, content_hash)
-        encoded = await self._encoder.encode(change.document)
+        if content_hash not in vectors:
+            vectors[content_hash] = await self._encoder.encode(change.document)
+        encoded = vectors[content_hash]
         if isinstance(encoded, Unencodable):
             return Rejection(change, encoded.kind, encoded.detail)
         return _Pending(change, content_hash, encoded)
@@ -255,6 +269,10 @@ class SemanticWriter:
             columns=("document_id", "ordinal", "body_start", "body_end", "embedding"),
             records=[record for p in pending if p.change.id in accepted for record in _passage_records(p)],
         )
+
+
+def _hash_of(change: Change) -> bytes:
+    return embedded_hash(change.document) if isinstance(change, Upsert) else b""
 
 
 def _overtakes(known: Position, position: Position) -> bool:

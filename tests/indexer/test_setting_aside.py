@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import WatermarkConflict
-from indexer.registry import LOCAL_ENGINES, SEMANTIC, indexes_directory, open_dump, set_aside, writers
+from indexer.registry import LOCAL_ENGINES, SEMANTIC, indexes_directory, open_catalogue, open_dump, set_aside
 from indexer.writer import IndexWriter
 from streams.settings import Settings
 from streams.topics import read_offsets
-from streams.tracing import Tracer
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import upsert
 from tests.streams.kafka import make_topics
@@ -23,8 +22,8 @@ READ = Watermark("docs", "c1", {0: 4, 1: 2}, 0, "t1", 2, 1_700_000_000_000)
 @asynccontextmanager
 async def writing(index: str, settings: Settings) -> AsyncIterator[IndexWriter]:
     """A writer of the live generation."""
-    async with writers(index, settings, Tracer("test", None)) as open_writer:
-        writer = await open_writer()
+    async with open_catalogue(index, settings) as catalogue:
+        writer = await catalogue.open_writer(await catalogue.ensure_live())
         try:
             yield writer
         finally:

@@ -161,11 +161,26 @@ async def test_writers_that_start_together_make_one_index(database_dsn: str, emb
         await writer.close()
 
 
-async def test_another_build_is_refused(database_dsn: str, writer: SemanticWriter, embedder: EmbedderProcess) -> None:
-    """An index built with other settings must be rebuilt, and the message says which."""
+async def test_another_model_is_refused(database_dsn: str, writer: SemanticWriter, embedder: EmbedderProcess) -> None:
+    """Vectors of two models cannot be compared; the message says which they are."""
     await writer.close()
-    with pytest.raises(GenerationUnusable, match=r"tokens=128.*tokens=64.*rebuild"):
-        await SemanticWriter.open(database_dsn, embedder, passages=PassageSettings(tokens=64))
+    sha256 = embedder.description.sha256
+    update = "UPDATE embed_search.generations SET settings = replace(settings, '{}', 'another')"
+    await rows(database_dsn, update.format(sha256))
+    with pytest.raises(GenerationUnusable, match=r"model_sha256='another'.*rebuild"):
+        await SemanticWriter.open(database_dsn, embedder)
+
+
+async def test_a_generation_goes_on_as_it_was_cut(
+    database_dsn: str, writer: SemanticWriter, embedder: EmbedderProcess
+) -> None:
+    """Passages of another length are for the next generation."""
+    await writer.close()
+    again = await SemanticWriter.open(database_dsn, embedder, passages=PassageSettings(tokens=64))
+    await put(again, upsert("long", "the engine hums along quietly. " * 40, offset=1))
+    ((passages,),) = await rows(database_dsn, "SELECT count(*) FROM embed_search.g000001_passages")
+    assert passages == 3
+    await again.close()
 
 
 async def test_a_large_document_is_indexed_whole(

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from indexer.errors import IndexFault
-from indexer.registry import indexes_directory, open_dump, writers
+from indexer.registry import indexes_directory, open_catalogue, open_dump
 from indexer.repair import RepairFolder
 from infra.verification import convergence
 from infra.verification.address import TopicAddress
@@ -25,7 +25,6 @@ from streams.publisher import DocumentPublisher, RecordProducer
 from streams.reader import read_topic
 from streams.settings import METHODS, Settings
 from streams.topics import ensure_topics, read_offsets
-from streams.tracing import Tracer
 from streams.watermark import Token, Watermark
 from tests.streams.kafka import produce, recreate_topic
 from tests.system.oracle import compacted_view
@@ -112,8 +111,8 @@ async def history(settings: Settings, *records: tuple[str, str | None]) -> list[
 async def write(index: str, settings: Settings, changes: Sequence[Change], *, read: Mapping[int, int]) -> None:
     """Make an index hold what it is given, and say that it has read so far."""
     cluster = (await read_offsets(str(settings.kafka_bootstrap_servers), settings.topic)).cluster
-    async with writers(index, settings, Tracer("test", None)) as open_writer:
-        writer = await open_writer()
+    async with open_catalogue(index, settings) as catalogue:
+        writer = await catalogue.open_writer(await catalogue.ensure_live())
         await writer.apply(changes)
         await writer.commit(Watermark(settings.topic, cluster, dict(read)))
         await writer.close()
@@ -351,8 +350,8 @@ async def damage(index: str, settings: Settings, known: Sequence[StoredDocument]
         Upsert(Document(id=wrong.document.id, body="another body"), wrong.position),
         Upsert(Document(id=DocumentId("ghost"), body="was never published"), older),
     ]
-    async with writers(index, settings, Tracer("test", None)) as open_writer:
-        writer = await open_writer()
+    async with open_catalogue(index, settings) as catalogue:
+        writer = await catalogue.open_writer(await catalogue.ensure_live())
         watermark = await writer.watermark()
         await writer.repair(changes)
         await writer.commit(watermark)

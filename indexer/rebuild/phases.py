@@ -1,0 +1,118 @@
+"""What each generation of an index is to the system, told by the pointer, its number, and a record of its rebuild.
+
+replaying   a rebuild fills it from the start of the topic; it may be continued after a crash
+ready       it has proved itself, is fed like the live one, and waits to be promoted
+refused     it has not proved itself; it stays for a look, until the next rebuild or promotion
+live        searches see it
+previous    was live before; is fed for a while, so that one can go back at once
+retired     older than the live one, and neither of the two: it is removed as soon as nobody reads it
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from indexer.generation import Pointer
+
+
+class Phase(StrEnum):
+    """See the top of this file."""
+
+    REPLAYING = "replaying"
+    READY = "ready"
+    REFUSED = "refused"
+    LIVE = "live"
+    PREVIOUS = "previous"
+    RETIRED = "retired"
+
+
+class RebuildRecord(msgspec.Struct, frozen=True):
+    """What a rebuild says of itself, kept beside the generation that it fills.
+
+    Attributes:
+        phase: how far it is: replaying, ready or refused.
+        started_at: when it began, seconds since the epoch.
+        told_at: when it last said so.
+        read: offsets that it has read.
+        total: offsets that there were to read.
+        per_second: offsets that it reads in a second, lately.
+        reasons: why it was refused.
+    """
+
+    phase: Phase = Phase.REPLAYING
+    started_at: float = 0.0
+    told_at: float = 0.0
+    read: int = 0
+    total: int = 0
+    per_second: float = 0.0
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it will go on reading at this rate, if it reads at all."""
+        return (self.total - self.read) / self.per_second if self.per_second > 0 else None
+
+    def told(self, phase: Phase | None = None, **changes: object) -> "RebuildRecord":
+        """The record with changes, told now."""
+        named = {} if phase is None else {"phase": phase}
+        return msgspec.structs.replace(self, told_at=time.time(), **named, **changes)
+
+
+class GenerationInfo(msgspec.Struct, frozen=True):
+    """One generation of an index.
+
+    Attributes:
+        name: of the generation.
+        phase: what it is to the system.
+        built_with: its settings, in words.
+        since: when the live generation was put in its place, which is when the previous one lost it, seconds since the
+            epoch; 0 for a first one.
+        record: of the rebuild that made it; None for one that no rebuild made.
+    """
+
+    name: str
+    phase: Phase
+    built_with: str
+    since: int = 0
+    record: RebuildRecord | None = None
+
+
+def told_phases(
+    pointer: Pointer | None, built_with: Mapping[str, str], records: Mapping[str, RebuildRecord]
+) -> Sequence[GenerationInfo]:
+    """All generations, oldest first.
+
+    Args:
+        pointer: to the live one.
+        built_with: the settings of each generation, in words, by name.
+        records: of rebuilds, by the name of the generation.
+    """
+    return [
+        GenerationInfo(
+            name=name,
+            phase=_phase(name, pointer, records.get(name)),
+            built_with=built_with[name],
+            since=pointer.swapped_at if pointer and name in (pointer.live, pointer.previous) else 0,
+            record=records.get(name),
+        )
+        for name in sorted(built_with)
+    ]
+
+
+def in_phase(generations: Iterable[GenerationInfo], *phases: Phase) -> list[GenerationInfo]:
+    """The generations that are in one of these phases."""
+    return [generation for generation in generations if generation.phase in phases]
+
+
+def _phase(name: str, pointer: Pointer | None, record: RebuildRecord | None) -> Phase:
+    if pointer is not None:
+        if name == pointer.live:
+            return Phase.LIVE
+        if name == pointer.previous:
+            return Phase.PREVIOUS
+        # Names have numbers of equal length: what was made before the live one has had its time, or never got it.
+        if name < max(pointer.live, pointer.previous or ""):
+            return Phase.RETIRED
+    return record.phase if record is not None else Phase.RETIRED

@@ -5,17 +5,17 @@ and what is not is told in `infra.verification.judgement`, and why it fits in me
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from api.lag import lag_messages
-from indexer.dump import content_hash
+from indexer.dump import IndexDump, content_hash
 from indexer.errors import IndexFault
 from indexer.lineage import check_lineage
-from indexer.registry import open_dump
+from indexer.registry import open_dump as open_live_dump
 from infra.verification.address import TopicAddress
 from infra.verification.judgement import NO_OFFSET, Found, Judgement, Kind, judge
 from infra.verification.repair import RepairPlan, RepairResult, repair
@@ -29,6 +29,8 @@ from streams.reader import read_topic
 from streams.settings import Settings
 from streams.topics import TopicOffsets, read_offsets
 from streams.watermark import Watermark
+
+DumpOpener = Callable[[str], AbstractAsyncContextManager[IndexDump]]
 
 _TOLD_EVERY: Final = 10_000
 
@@ -95,7 +97,7 @@ class IndexComparison(msgspec.Struct):
         return self.equal or (self.repair is not None and self.repair.complete)
 
 
-async def compare(
+async def compare(  # noqa: PLR0913 - one source of dumps more than a plan has
     settings: Settings,
     address: TopicAddress,
     indexes: Sequence[str],
@@ -104,6 +106,7 @@ async def compare(
     shown: int,
     on_step: Callable[[str], None],
     plan: RepairPlan | None = None,
+    open_dump: DumpOpener | None = None,
 ) -> list[IndexComparison]:
     """Compare indexes with the topic; writers and searches may go on meanwhile.
 
@@ -115,14 +118,16 @@ async def compare(
         shown: how many faults of each class to name.
         on_step: told what is being done.
         plan: is told which documents are faulty, and how they should be.
+        open_dump: opens what an index holds; None for its live generation.
 
     Raises:
         StreamUnavailable: Kafka does not answer.
     """
+    opener = open_dump or (lambda index: open_live_dump(index, settings))
     with ExitStack() as stack:
         sides = [_Side(index, stack, scratch) for index in indexes]
         for side in sides:
-            await side.dump(settings, on_step)
+            await side.dump(opener, on_step)
         topic = stack.enter_context(Spill(scratch / "topic", newest_only=True))
         offsets, read_to = await _spill_topic(topic, address, settings, on_step)
         await _spill_refusals({side.index: side.refused for side in sides}, address)
@@ -179,9 +184,9 @@ class _Side:
         self._rows = stack.enter_context(Spill(scratch / index))
         self._watermark = Watermark()
 
-    async def dump(self, settings: Settings, on_step: Callable[[str], None]) -> None:
+    async def dump(self, open_dump: DumpOpener, on_step: Callable[[str], None]) -> None:
         try:
-            async with open_dump(self.index, settings) as dump:
+            async with open_dump(self.index) as dump:
                 self._watermark = dump.watermark
                 async for batch in dump.batches():
                     for document in batch:

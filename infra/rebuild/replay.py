@@ -1,0 +1,96 @@
+"""Reads the topic into a generation, from where that was left, until it has caught up."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from api.lag import lag_messages
+from indexer.consumer import Indexer
+from indexer.errors import TooManyBadRecords
+from indexer.health.progress import Progress
+from indexer.rebuild.phases import RebuildRecord
+from indexer.stopping import wait_or_stop
+from streams.topics import OffsetProbe, TopicOffsets
+
+LOOK_SECONDS: Final = 0.5
+_RATE_SECONDS: Final = 20.0
+"""About how long a change of the rate takes to show."""
+
+Tell = Callable[[RebuildRecord], Awaitable[None]]
+
+
+class Replay:
+    """Runs an indexer until it has caught up.
+
+    Args:
+        indexer: feeds the generation.
+        progress: that the indexer tells how far it is.
+        probe: of the topic.
+        tell: told how far it is, about twice a second.
+    """
+
+    def __init__(self, indexer: Indexer, progress: Progress, probe: OffsetProbe, tell: Tell) -> None:
+        self._indexer = indexer
+        self._progress = progress
+        self._probe = probe
+        self._tell = tell
+        self._rate = _Rate()
+
+    async def run(self, record: RebuildRecord, *, slack: int, patience: float) -> RebuildRecord:
+        """Read on; when this returns, everything that was read is committed, and the writer is closed.
+
+        Args:
+            record: of the rebuild.
+            slack: how many offsets may be left.
+            patience: seconds to go on behind that, in the hope that none is left.
+
+        Returns:
+            the record, brought up to date.
+
+        Raises:
+            EmbedSearchError: the indexer gave up.
+        """
+        stop = asyncio.Event()
+        indexing = asyncio.create_task(self._indexer.run(stop))
+        try:
+            near_since: float | None = None
+            while not indexing.done():
+                if self._progress.is_halted:
+                    raise TooManyBadRecords(self._progress.component().message)
+                offsets, watermark = await self._probe.read(), self._progress.watermark
+                left = sum(lag_messages(watermark, offsets).values())
+                record = record.told(read=_total(offsets) - left, total=_total(offsets))
+                record = record.told(per_second=self._rate.of(record.read))
+                await self._tell(record)
+                if watermark.offsets and left <= slack:
+                    near_since = near_since or time.monotonic()
+                    if left == 0 or time.monotonic() - near_since >= patience:
+                        return record
+                await wait_or_stop(stop, LOOK_SECONDS)
+        finally:
+            stop.set()
+            await asyncio.wait([indexing])
+        indexing.result()
+        return record
+
+
+class _Rate:
+    """Offsets a second, smoothed."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._last: tuple[float, int] | None = None
+
+    def of(self, read: int) -> float:
+        now = time.monotonic()
+        if self._last is not None and now > self._last[0]:
+            seconds = now - self._last[0]
+            weight = min(1.0, seconds / _RATE_SECONDS) if self._rate else 1.0
+            self._rate += weight * ((read - self._last[1]) / seconds - self._rate)
+        self._last = (now, read)
+        return max(0.0, self._rate)
+
+
+def _total(offsets: TopicOffsets) -> int:
+    return sum(end - offsets.beginning[partition] for partition, end in offsets.end.items())

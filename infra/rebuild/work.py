@@ -1,0 +1,142 @@
+"""One rebuild: prepare, replay, prove, catch up, swap. Killed anywhere, the next one goes on where it was left.
+
+The generation that is filled is fed by this process alone. The indexer that runs beside it feeds the live one, takes
+over whichever is live or ready within a second, and goes on feeding the previous one (`indexer.rebuild.keeper`).
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Literal
+
+import msgspec
+
+from indexer.bad_records import BadRecords
+from indexer.consumer import Indexer
+from indexer.handle import IndexHandle
+from indexer.health.progress import Progress
+from indexer.rebuild.catalogue import Catalogue
+from indexer.rebuild.phases import Phase, RebuildRecord, in_phase
+from indexer.reporting import Unreported
+from indexer.resources import MemoryGuard
+from indexer.resume_orders import ResumeOrders
+from indexer.run import beside, indexer_options
+from infra.rebuild.gate import Gate, Verdict
+from infra.rebuild.letters import NewLetters
+from infra.rebuild.replay import Replay
+from streams.cluster import kafka_cluster
+from streams.dead_letters import DeadLetterPublisher
+from streams.publisher import RecordProducer
+from streams.settings import Settings
+from streams.topics import OffsetProbe
+from streams.tracing import Tracer
+
+_CATCH_UP_SECONDS: Final = 10.0
+"""How long to wait for a moment at which nothing is left to read; under constant writes there may be none."""
+
+Promotion = Literal["auto", "manual"]
+Shown = Callable[[RebuildRecord], None]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of a rebuild.
+
+    Attributes:
+        index: its name.
+        generation: that was built.
+        promoted: whether it is live now.
+        former: the generation that was live before.
+        verdict: of the gate.
+        seconds: that it took, of this run.
+    """
+
+    index: str
+    generation: str
+    promoted: bool
+    former: str | None
+    verdict: Verdict
+    seconds: float
+
+
+class Rebuild(msgspec.Struct, frozen=True):
+    """A rebuild of one index beside live traffic.
+
+    Attributes:
+        catalogue: of the index.
+        settings: what the new generation is built with, and where Kafka is.
+        gate: that it must pass.
+        memory: of this process; while it is short, nothing is read.
+        promotion: whether to put it live at once, or leave it ready.
+        show: told how far it is.
+    """
+
+    catalogue: Catalogue
+    settings: Settings
+    gate: Gate
+    memory: MemoryGuard
+    promotion: Promotion
+    show: Shown
+
+    async def run(self) -> Outcome:
+        """Do it, or go on with one that was left.
+
+        Raises:
+            WriterLocked: another rebuild of this index works.
+            TooManyBadRecords: the topic holds too many that cannot be indexed.
+            StreamUnavailable: Kafka does not answer.
+            IndexFault: the store does not answer, or the generation cannot be written.
+        """
+        began, catalogue, promoted = time.monotonic(), self.catalogue, False
+        async with catalogue.rebuilding():
+            former = next((each.name for each in in_phase(await catalogue.generations(), Phase.LIVE)), None)
+            name = await catalogue.prepare()
+            record = await self._replayed(name, await self._record(name), patience=0.0)
+            verdict = await self.gate.judge(catalogue, name, former)
+            if verdict.passed:
+                record = await self._replayed(name, record, patience=_CATCH_UP_SECONDS)
+                await self._tell(name, record.told(Phase.READY))
+                if promoted := self.promotion == "auto":
+                    await catalogue.promote(name)
+            else:
+                await self._tell(name, record.told(Phase.REFUSED, reasons=verdict.reasons))
+        return Outcome(self.gate.index, name, promoted, former, verdict, time.monotonic() - began)
+
+    async def _record(self, name: str) -> RebuildRecord:
+        known = next(each.record for each in await self.catalogue.generations() if each.name == name)
+        return known if known and known.started_at else RebuildRecord(started_at=time.time())
+
+    async def _tell(self, name: str, record: RebuildRecord) -> None:
+        self.show(record)
+        await self.catalogue.tell(name, record)
+
+    async def _replayed(self, name: str, record: RebuildRecord, *, patience: float) -> RebuildRecord:
+        """Read on until at most one batch is left, and for so many seconds more until nothing is."""
+        settings, index = self.settings, self.gate.index
+        kafka = kafka_cluster(settings)
+        options = beside(indexer_options(index, settings, kafka), name, busy_share=settings.rebuild_share)
+        probe = OffsetProbe(kafka, settings.topic)
+        producer = RecordProducer(kafka, client_id=f"embed-search-{index}-rebuild")
+        progress = Progress(settings.lag_stall_seconds)
+        try:
+            published = DeadLetterPublisher(producer, settings.dead_letter_topic)
+            letters = await NewLetters.of(index, published, kafka, settings.dead_letter_topic)
+            indexer = Indexer(
+                options,
+                IndexHandle(partial(self.catalogue.open_writer, name)),
+                bad_records=BadRecords(
+                    index,
+                    dead_letters=letters,
+                    orders=ResumeOrders(settings, index),
+                    metrics=Unreported(),
+                    limit=settings.bad_record_share,
+                ),
+                metrics=Unreported(),
+                memory=self.memory,
+                tracer=Tracer(f"rebuild-{index}", None),
+                progress=progress,
+            )
+            replay = Replay(indexer, progress, probe, partial(self._tell, name))
+            return await replay.run(record, slack=options.limits.records, patience=patience)
+        finally:
+            await probe.close()
+            await producer.close()

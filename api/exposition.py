@@ -7,6 +7,7 @@ from prometheus_client.registry import Collector
 
 from api.system import SystemState
 from indexer.backend import IndexStats
+from indexer.health import DISK, disk_families
 from streams.metrics import Metric, Metrics, expose, gauge_family
 
 
@@ -21,7 +22,7 @@ def expose_system(metrics: Metrics, state: SystemState) -> bytes:
 
 
 class _SystemCollector(Collector):
-    """Documents and lag of every index that answers."""
+    """Documents, lag and generation of every index that answers, and the disk that they are on."""
 
     def __init__(self, state: SystemState) -> None:
         self._state = state
@@ -35,4 +36,8 @@ class _SystemCollector(Collector):
             Metric.INDEX_LAG_MESSAGES,
             [((name, str(number)), messages) for name, lag in lags.items() for number, messages in lag.items()],
         )
+        yield gauge_family(
+            Metric.INDEX_GENERATION, [((name,), stats.created_at) for name, stats in known.items() if stats.created_at]
+        )
         yield gauge_family(Metric.INDEX_LAG_SECONDS, [((name,), age) for name, age in ages.items() if age is not None])
+        yield from disk_families(self._state.parts.get(DISK))

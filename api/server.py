@@ -83,6 +83,7 @@ def worker_app() -> ASGIApp:
     settings = load_settings()
     configure_logs(settings.log_level)
     metrics = open_metrics()
+    metrics.started("api", time.time())
     tracer = Tracer("api", settings.otlp_endpoint)
     return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
 
@@ -119,7 +120,9 @@ async def stopping_with_parent() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
-    resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
+    resources = Resources(
+        MemoryGuard(memory_limit(settings.memory_limit_bytes), metrics.memory_used), FileHandlePool(), metrics
+    )
     backends = {index: open_backend(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
     async with (
         stopping_with_parent(),

@@ -92,12 +92,14 @@ class IndexStats(msgspec.Struct, frozen=True):
         documents: how many documents it holds.
         size_bytes: what it takes on disk.
         watermark: how far it has read.
+        created_at: when the generation was begun, seconds since the epoch; 0 where nobody knows.
     """
 
     generation: str
     documents: int
     size_bytes: int
     watermark: Watermark
+    created_at: float = 0.0
 
 
 class SearchBackend(Protocol):

@@ -52,6 +52,11 @@ class Generation(msgspec.Struct, frozen=True):
     directory: Path
     settings: GenerationSettings
 
+    @property
+    def created_at(self) -> float:
+        """When it was begun, seconds since the epoch: its description is written once, before anything else."""
+        return (self.directory / _DESCRIPTION).stat().st_mtime
+
 
 class Pointer(msgspec.Struct, frozen=True):
     """Which generation of an index is live, and which one was before it.

@@ -2,6 +2,7 @@
 
 from indexer.health.check import Check, Look, close_all, results_of
 from indexer.health.component import Component, ComponentDetails, HealthResponse, HealthStatus, health_of
+from indexer.health.exposition import DiskCollector, disk_families
 from indexer.health.resources import DISK, MAPPINGS, MEMORY, OPEN_FILES, resource_looks
 
 __all__ = [
@@ -12,10 +13,12 @@ __all__ = [
     "Check",
     "Component",
     "ComponentDetails",
+    "DiskCollector",
     "HealthResponse",
     "HealthStatus",
     "Look",
     "close_all",
+    "disk_families",
     "health_of",
     "resource_looks",
     "results_of",

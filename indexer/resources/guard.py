@@ -29,6 +29,9 @@ RELIEF_SECONDS: Final = 1.0
 Cache = Callable[[], None]
 """Empties a cache."""
 
+Tell = Callable[[float], None]
+"""Is told a ratio."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -37,14 +40,16 @@ class MemoryGuard:
 
     Args:
         limit: how much there may be.
+        tell: is told at each reading how much of the limit is in use.
         clock: a monotonic clock.
     """
 
-    def __init__(self, limit: MemoryLimit, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, limit: MemoryLimit, tell: Tell | None = None, *, clock: Clock = time.monotonic) -> None:
         self.limit = limit
         self.pressure = Pressure.NONE
         self.used = 0
         """Bytes at the last reading."""
+        self._tell = tell
         self._clock = clock
         self._caches: list[Cache] = []
         self._read_at = float("-inf")
@@ -69,7 +74,10 @@ class MemoryGuard:
         """Read how much memory is in use, and judge it."""
         self._read_at = self._clock()
         self.used = self.limit.used()
-        before, self.pressure = self.pressure, pressure_after(self.pressure, self.used / self.limit.bytes)
+        ratio = self.used / self.limit.bytes
+        if self._tell is not None:
+            self._tell(ratio)
+        before, self.pressure = self.pressure, pressure_after(self.pressure, ratio)
         if self.pressure is not before:
             _log.warning("memory pressure changed", pressure=self.pressure.name.lower(), used_bytes=self.used)
         return self.pressure

@@ -37,6 +37,7 @@ class SegmentedSearcher(ABC, Generic[C]):
 
     def __init__(self, generation: Generation, engine: SegmentEngine[C]) -> None:
         self._name = generation.name
+        self._created_at = generation.created_at
         self._engine = engine
         self._directory = generation.directory
         try:
@@ -86,7 +87,7 @@ class SegmentedSearcher(ABC, Generic[C]):
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
         size = sum(segment.entry.size_bytes for segment in snapshot.segments)
-        return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark)
+        return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark, self._created_at)
 
     def pin(self) -> None:
         """Stay with the newest snapshot of now; commits are followed no longer."""

@@ -26,6 +26,7 @@ from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
 from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, index_faults
 from indexer.semantic.query_model import QueryModels
 from indexer.semantic.schema import (
+    SCHEMA,
     SemanticGeneration,
     live_generation,
     named_generation,
@@ -130,8 +131,12 @@ class SemanticBackend:
                 generation.documents,
                 generation.passages,
             )
+            created_at = await connection.fetchval(
+                f"SELECT extract(epoch FROM created_at)::float8 FROM {SCHEMA}.generations WHERE name = $1",  # noqa: S608 - ours
+                generation.name,
+            )
             watermark = await read_watermark(connection, generation)
-        return IndexStats(generation.name, documents, size, watermark)
+        return IndexStats(generation.name, documents, size, watermark, created_at or 0.0)
 
     async def look_at_database(self, deadline: Deadline) -> Component:
         """Whether PostgreSQL answers a query over a connection of the pool."""

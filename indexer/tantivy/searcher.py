@@ -65,6 +65,7 @@ class TantivySearcher:
         if not index_exists(generation):
             raise BackendUnavailable(f"{generation.directory} was not written yet")
         self._generation = generation
+        self._created_at = generation.created_at
         self._index = open_index(generation)
         self._schema = self._index.schema
         self._compiler = Compiler(self._schema, generation.settings.analyzer)
@@ -110,7 +111,7 @@ class TantivySearcher:
             snapshot = self._snapshot()
             markers = len(committed_watermarks(self._schema, snapshot.searcher))
             documents = snapshot.searcher.num_docs - markers
-        return IndexStats(self._generation.name, documents, self._size_bytes(), snapshot.watermark)
+        return IndexStats(self._generation.name, documents, self._size_bytes(), snapshot.watermark, self._created_at)
 
     def dump(self) -> BlockingDump:
         """As `BlockingSearcher.dump`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
 
 import click
@@ -70,7 +71,9 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = open_metrics()
-    memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
+    for name in names:
+        metrics.started(name, time.time())
+    memory = MemoryGuard(memory_limit(settings.memory_limit_bytes), metrics.memory_used)
     limit_open_files(settings.open_files_limit)
     tracers = {name: Tracer(f"indexer-{name}", settings.otlp_endpoint) for name in names}
     indexers = {name: Progress(settings.lag_stall_seconds) for name in names}

@@ -10,7 +10,7 @@ from litestar import Litestar, Response, get
 
 from api.operations import TEXT
 from api.responses import ProbeResponse
-from indexer.health import HealthResponse
+from indexer.health import DiskCollector, HealthResponse
 from infra.probes.health import IndexerHealth
 from streams.metrics import Metrics, expose
 
@@ -42,6 +42,7 @@ def make_app(health: IndexerHealth, metrics: Metrics) -> Litestar:
 
     @get("/metrics")
     async def metrics_text() -> Response[bytes]:
-        return Response(await asyncio.to_thread(expose, metrics), media_type=TEXT)
+        collector = DiskCollector(await health.disk())
+        return Response(await asyncio.to_thread(expose, metrics, collector), media_type=TEXT)
 
     return Litestar([livez, readyz, health_report, metrics_text], openapi_config=None, logging_config=None, debug=False)

@@ -9,7 +9,7 @@ import msgspec
 from api.health import KAFKA, kafka_component
 from api.lag import LagWatch, lag_messages, standing_still, told_lag
 from indexer.deadline import Clock
-from indexer.health import Check, Component, HealthResponse, Look, close_all, health_of, results_of
+from indexer.health import DISK, Check, Component, HealthResponse, Look, close_all, health_of, results_of
 from indexer.health.progress import Progress
 from indexer.health.resources import components_of
 from streams.topics import OffsetSource, TopicOffsets
@@ -51,6 +51,11 @@ class IndexerHealth:
         indexes = {name: self._index(name, progress, offsets) for name, progress in self._indexers.items()}
         components = {**indexes, KAFKA: kafka} | components_of(parts)
         return health_of(components, works=_indexes_something(indexes, kafka))
+
+    async def disk(self) -> Component | None:
+        """The file system of the data directory; None where it is not looked at."""
+        check = self._parts.get(DISK)
+        return None if check is None else components_of({DISK: await check.result()})[DISK]
 
     async def is_ready(self) -> bool:
         """Whether Kafka answers, and every index takes in what comes."""

@@ -41,6 +41,21 @@ class Metrics:
         self._cache_misses = self._make_counter(Metric.CACHE_MISSES)
         self._pool_connections = self._make_gauge(Metric.POOL_CONNECTIONS)
         self._bad_files = self._make_counter(Metric.METRICS_BAD_FILES)
+        self._started = self._make_gauge(Metric.STARTED)
+        self._memory_used = self._make_gauge(Metric.MEMORY_USED)
+
+    def started(self, part: str, moment: float) -> None:
+        """A process of a part of the system started.
+
+        Args:
+            part: the API, or an index.
+            moment: seconds since the epoch.
+        """
+        self._started.labels(part).set(moment)
+
+    def memory_used(self, ratio: float) -> None:
+        """So much of this process's limit of memory is in use."""
+        self._memory_used.set(ratio)
 
     def searched(self, method: str, status: SearchStatus, seconds: float) -> None:
         """A search method was asked, and answered or failed after this long."""

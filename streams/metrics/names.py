@@ -176,12 +176,31 @@ class Metric(Enum):
         _INDEX,
     )
 
+    INDEX_GENERATION = _gauge(
+        "index_generation_timestamp_seconds",
+        "When the live generation was begun, seconds since the epoch",
+        _INDEX,
+    )
+
     # --- embeddings and caches ---------------------------------------------------------------------------------------
     EMBEDDING_DURATION = _histogram("embedding_duration_seconds", "Time to embed a query", buckets=_EMBEDDING_BUCKETS)
     CACHE_HITS = _counter("cache_hits_total", "Lookups that a cache answered", _CACHE)
     CACHE_MISSES = _counter("cache_misses_total", "Lookups that a cache could not answer", _CACHE)
 
     # --- processes: all that share the metrics directory, together ---------------------------------------------------
+    STARTED = _gauge(
+        "started_timestamp_seconds",
+        "When a process of this part started, seconds since the epoch; it changes with each restart",
+        _label("part", "api", *METHODS),
+        across="max",
+    )
+    MEMORY_USED = _gauge(
+        "memory_used_ratio",
+        "Memory that counts against the limit, as a part of it: caches are given up at 0.7, work is refused at 0.85",
+        across="max",
+    )
+    DISK_FREE = _gauge("disk_free_bytes", "Free bytes of the file system of the data directory")
+    DISK_SIZE = _gauge("disk_size_bytes", "Size of that file system")
     MEMORY_RSS = _gauge("memory_rss_bytes", "Resident memory, mapped index files included")
     OPEN_FILES = _gauge("open_files", "Open file descriptors")
     METRICS_BAD_FILES = _counter(

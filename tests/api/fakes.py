@@ -83,7 +83,7 @@ class FakeBackend:
     async def stats(self, deadline: Deadline) -> IndexStats:
         """The state."""
         await self._begin("stats", deadline)
-        return IndexStats("g000001", len(self.documents), 1_000, self._watermark())
+        return IndexStats("g000001", len(self.documents), 1_000, self._watermark(), created_at=1_700_000_000.0)
 
     async def asked(self, operation: str, times: int = 1) -> None:
         """Wait until an operation was begun this often."""

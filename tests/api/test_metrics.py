@@ -65,6 +65,8 @@ async def test_documents_and_lag_are_read_at_the_scrape() -> None:
     assert _value(samples, "embed_search_index_documents", index="bm25") == 2
     assert _value(samples, "embed_search_index_lag_messages", index="bm25", partition="0") == 10
     assert _value(samples, "embed_search_index_lag_seconds", index="bm25") > 0
+    assert _value(samples, "embed_search_index_generation_timestamp_seconds", index="bm25") == 1_700_000_000
+    assert 0 < _value(samples, "embed_search_disk_free_bytes") < _value(samples, "embed_search_disk_size_bytes")
     assert _value(samples, "embed_search_memory_rss_bytes") > 1_000_000
     assert _value(samples, "embed_search_open_files") > 0
 
@@ -102,6 +104,8 @@ async def test_a_torn_file_takes_nothing_else_away(directory: Path) -> None:
 
 def _do_everything(metrics: Metrics) -> None:
     """Count each thing that can happen once."""
+    metrics.started("api", 1.5)
+    metrics.memory_used(0.25)
     metrics.search_failed("bm25", "timeout")
     metrics.indexed("bm25", "upsert")
     metrics.dead_lettered("*", "not-json")

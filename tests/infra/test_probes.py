@@ -137,6 +137,7 @@ async def test_the_port_answers_as_long_as_the_indexer_runs() -> None:
     samples = parse(counted.text)
     assert samples["embed_search_index_operations_total", (("index", "bm25"), ("operation", "upsert"))] == 3
     assert samples["embed_search_open_files", ()] > 0
+    assert 0 < samples["embed_search_disk_free_bytes", ()] < samples["embed_search_disk_size_bytes", ()]
     assert unknown.status_code == 404
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port)).close()

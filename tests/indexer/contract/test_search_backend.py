@@ -1,6 +1,7 @@
 """What every search backend must do, whatever it searches."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,8 @@ from streams.document import Document, DocumentId
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import EPOCH_MS, upsert, watermark_after
 from tests.indexer.contract.harness import SOON, Index, fetch, found, index_changes, newest, search
+
+A_TEST_RUN_SECONDS = 3_600
 
 TEXTS = {
     "ascii": "plain text",
@@ -39,11 +42,12 @@ async def test_empty_index_answers(backend: SearchBackend) -> None:
 
 
 async def test_stats_tell_the_state(writer: IndexWriter, backend: SearchBackend) -> None:
-    """The stats name the generation, count documents, and know what they take."""
+    """The stats name the generation and its age, count documents, and know what they take."""
     change = upsert("a", "some words", offset=0)
     await index_changes(writer, change)
     stats = await backend.stats(Deadline.after(SOON))
     assert stats.generation
+    assert 0 < time.time() - stats.created_at < A_TEST_RUN_SECONDS
     assert stats.documents == 1
     assert stats.size_bytes > 0
     assert stats.watermark == watermark_after(change)

@@ -54,6 +54,14 @@ def test_work_is_refused_at_the_hard_line_until_memory_has_fallen() -> None:
             machine.guard.admit()
 
 
+def test_what_is_in_use_is_told_at_each_reading() -> None:
+    """As a part of the limit, for whoever watches from outside."""
+    told: list[float] = []
+    guard = MemoryGuard(MemoryLimit(200, "test", lambda: 50), told.append)
+    guard.sample()
+    assert told == [0.25]
+
+
 async def test_caches_are_not_emptied_at_every_sample() -> None:
     """They fill while memory is short, and to trim the heap takes time: once a second is enough."""
     machine = Machine()

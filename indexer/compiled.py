@@ -22,8 +22,9 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from indexer.kernel_cache import kernel_cache_directory
 
-# Numba asks for it when a kernel is declared.
+# Numba asks for them when a kernel is declared.
 config.CACHE_DIR = str(kernel_cache_directory())  # type: ignore[attr-defined] # numba fills its settings at run time
+config.CACHE_LOCATOR_CLASSES = "indexer.kernel_locator.KernelLocator"  # type: ignore[attr-defined] # as above
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -13,6 +13,9 @@ _PACKAGE: Final = Path(__file__).parent
 _MARK: Final = b"indexer.compiled"
 """What the source of a kernel imports."""
 
+COMPLETE: Final = "complete"
+"""The file that says that the directory has the machine code of all kernels."""
+
 
 def kernel_modules() -> list[str]:
     """Names of the modules that hold kernels, or functions that are compiled into some."""
@@ -25,6 +28,11 @@ def kernel_cache_directory() -> Path:
     for path, source in _sources():
         digest.update(path.name.encode() + b"\0" + source + b"\0")
     return _PACKAGE / "__pycache__" / f"kernels-{digest.hexdigest()[:16]}"
+
+
+def kernels_are_complete() -> bool:
+    """Whether all were compiled from the sources as they are now."""
+    return (kernel_cache_directory() / COMPLETE).exists()
 
 
 def _sources() -> list[tuple[Path, bytes]]:

@@ -1,0 +1,25 @@
+"""Where numba looks for the machine code of a kernel: in the directory of all of them, also where nobody may write.
+
+Numba itself takes a directory that it cannot write to for none at all, and refuses to run. In a container the code of
+the engines is part of an image whose files are read-only, and nothing is left to write there.
+"""
+
+from pathlib import Path
+
+from numba import config
+from numba.core.caching import UserProvidedCacheLocator
+
+from indexer.kernel_cache import COMPLETE
+
+
+class KernelLocator(UserProvidedCacheLocator):
+    """Finds machine code that set-up has left."""
+
+    def ensure_cache_path(self) -> None:
+        """See to it that the code of a kernel can be kept, unless all of it is there.
+
+        Raises:
+            OSError: it is not there, and cannot be kept.
+        """
+        if not Path(config.CACHE_DIR, COMPLETE).exists():  # type: ignore[attr-defined] # set before any kernel is declared
+            super().ensure_cache_path()  # type: ignore[no-untyped-call] # numba ships no type information

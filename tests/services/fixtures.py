@@ -28,23 +28,26 @@ from tests.services.secured_kafka import SecuredKafka, running_secured_kafka
 
 _SERVICES = frozenset({"kafka_bootstrap", "secured_kafka", "postgres_dsn", "model_path"})
 _STATEMENT_WITHIN = 30.0
-_EXPERIMENTS = Path(__file__).parent.parent / "faults"
+_TESTS = Path(__file__).parent.parent
+_ASKED_FOR = {"faults": _TESTS / "faults", "image": _TESTS / "delivery" / "image"}
+"""Markers of what takes long, and is run only when it is asked for by its marker: all in these folders."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs a real service, so that `-m "not services"` selects the fast tests.
 
-    The long experiments are left out unless they are asked for by their marker.
+    What takes long is left out unless it is asked for.
     """
     for item in items:
         if _SERVICES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
-        if _EXPERIMENTS in item.path.parents:
-            item.add_marker(pytest.mark.faults)
-    if "faults" not in config.option.markexpr:
-        experiments = [item for item in items if item.get_closest_marker("faults")]
-        config.hook.pytest_deselected(items=experiments)
-        items[:] = [item for item in items if item not in set(experiments)]
+        for marker, folder in _ASKED_FOR.items():
+            if folder in item.path.parents:
+                item.add_marker(marker)
+    for marker in _ASKED_FOR.keys() - set(config.option.markexpr.split()):
+        left_out = {item for item in items if item.get_closest_marker(marker)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Grafana: what the dashboards show, and the files that it reads."""

@@ -18,8 +18,12 @@ class KernelLocator(UserProvidedCacheLocator):
     def ensure_cache_path(self) -> None:
         """See to it that the code of a kernel can be kept, unless all of it is there.
 
+        That of another checkout may be there instead, copied together with its sources.
+
         Raises:
             OSError: it is not there, and cannot be kept.
         """
-        if not Path(config.CACHE_DIR, COMPLETE).exists():  # type: ignore[attr-defined] # set before any kernel is declared
-            super().ensure_cache_path()  # type: ignore[no-untyped-call] # numba ships no type information
+        complete = Path(config.CACHE_DIR, COMPLETE)  # type: ignore[attr-defined] # set before any kernel is declared
+        ours = Path(self.get_cache_path())  # type: ignore[no-untyped-call] # numba ships no type information
+        if not (complete.exists() and ours.is_dir()):
+            super().ensure_cache_path()  # type: ignore[no-untyped-call] # as above

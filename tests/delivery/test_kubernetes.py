@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.server import GRACE_SECONDS
-from indexer.run import _options
+from indexer.run import indexer_options
 from infra.local import system
 from streams.cluster import kafka_cluster
 from streams.settings import METHODS, Settings
@@ -192,7 +192,7 @@ def test_scaling_reads_the_lag_of_the_group_that_indexes() -> None:
     settings = settings_of(BASE)
     spec = named("ScaledObject", "embed-search-semantic-indexer")["spec"]
     (trigger,) = spec["triggers"]
-    options = _options("semantic", settings, kafka_cluster(settings))
+    options = indexer_options("semantic", settings, kafka_cluster(settings))
     assert trigger["metadata"]["consumerGroup"] == options.group
     assert trigger["metadata"]["topic"] == settings.topic
     assert trigger["metadata"]["bootstrapServers"] == settings.kafka_bootstrap_servers

@@ -1,22 +1,19 @@
 """Every document of a semantic generation, in one read-only transaction."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-import asyncpg
 import msgspec
 
 from indexer.dump import DumpedDocument, content_hash
-from indexer.errors import BackendUnavailable
 from indexer.semantic.content import embedded_hash
-from indexer.semantic.pool import NotBuilt, index_faults
-from indexer.semantic.schema import SemanticGeneration, live_generation, named_generation, read_watermark
+from indexer.semantic.schema import SemanticGeneration
+from indexer.semantic.snapshot import open_snapshot
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.watermark import Watermark
 
-CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 120.0
 """For one batch, or for the server to begin with the first."""
 
@@ -59,32 +56,10 @@ async def open_dump(database_url: str, name: str | None = None) -> AsyncIterator
         NotBuilt: nothing was indexed there yet.
         BackendUnavailable: PostgreSQL does not answer, or what it holds cannot be read.
     """
-    with _faults():
-        connection = await asyncpg.connect(
-            database_url,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings={"application_name": "embed-search verify"},
-        )
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                # The role may have a limit that suits searches.
-                await connection.execute(f"SET LOCAL statement_timeout = {1000 * COMMAND_TIMEOUT_SECONDS:.0f}")
-                generation = await (named_generation(connection, name) if name else live_generation(connection))
-                if generation is None:
-                    raise NotBuilt
-                yield SemanticDump(connection, generation, await read_watermark(connection, generation))
-        finally:
-            connection.terminate()  # nothing was written, and a server that hangs must not hold us up
-
-
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    with index_faults():
-        try:
-            yield
-        except msgspec.DecodeError as exc:
-            raise BackendUnavailable(str(exc)) from exc
+    async with open_snapshot(
+        database_url, name, application="embed-search verify", statement_seconds=COMMAND_TIMEOUT_SECONDS
+    ) as snapshot:
+        yield SemanticDump(snapshot.connection, snapshot.generation, snapshot.watermark)
 
 
 def _dumped(row: Any) -> DumpedDocument:  # noqa: ANN401 - asyncpg ships no types

@@ -131,12 +131,20 @@ def index_faults(*, usable: bool = False) -> Iterator[None]:
         usable: whether a generation that cannot be used is let through as such: whoever writes must be told apart.
     """
     try:
+        with database_faults():
+            yield
+    except GenerationUnusable as exc:
+        if usable:
+            raise
+        raise BackendUnavailable(str(exc)) from exc
+
+
+@contextlib.contextmanager
+def database_faults() -> Iterator[None]:
+    """What PostgreSQL may raise, as faults of the index."""
+    try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as exc:
         raise NotBuilt from exc
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:  # a TimeoutError is an OSError
         raise BackendUnavailable(f"PostgreSQL does not answer: {exc!r}") from exc
-    except GenerationUnusable as exc:
-        if usable:
-            raise
-        raise BackendUnavailable(str(exc)) from exc

@@ -31,7 +31,6 @@ FORMAT_VERSION: Final = 3
 1: documents with their JSON as bytes, passages with halfvec and HNSW.
 """
 
-_FIRST: Final = "g000001"
 _LOCK: Final = 0x656D_6265_6473_6561  # "embedsea": the advisory lock under which tables are made
 
 
@@ -107,7 +106,7 @@ async def open_or_create_live(
         await make_table_of_generations(connection)
         live = await live_generation(connection)
         if live is None:
-            live = SemanticGeneration(_FIRST, settings, model_path)
+            live = SemanticGeneration(await next_generation_name(connection), settings, model_path)
             await create_generation(connection, live, live=True)
     check_settings(live, settings)
     return live
@@ -170,10 +169,9 @@ async def begin_generation(connection: Any, *, unless: Callable[[Watermark], boo
     live = await live_generation(connection)
     if live is None or unless(await read_watermark(connection, live)):
         return
-    newest: str = await connection.fetchval(f"SELECT max(name) FROM {SCHEMA}.generations")  # noqa: S608 - a constant
     await connection.execute(f"DELETE FROM {live.watermarks}")  # noqa: S608 - a validated name
     await connection.execute(f"UPDATE {SCHEMA}.generations SET live = false, previous = false WHERE live OR previous")  # noqa: S608 - a constant
-    anew = SemanticGeneration(next_name([newest]), live.settings, live.model_path)
+    anew = SemanticGeneration(await next_generation_name(connection), live.settings, live.model_path)
     await create_generation(connection, anew, live=True)
 
 
@@ -286,6 +284,12 @@ ALTER TABLE {SCHEMA}.generations
 _COLUMNS: Final = frozenset({"name", "settings", "live", "model_path", "previous", "swapped_at", "rebuild"})
 
 
+async def next_generation_name(connection: Any) -> str:  # noqa: ANN401 - see above
+    """The name of the next generation."""
+    rows = await connection.fetch(f"SELECT name FROM {SCHEMA}.generations")  # noqa: S608 - a constant
+    return next_name(row["name"] for row in rows)
+
+
 async def create_generation(
     connection: Any,  # noqa: ANN401 - see above
     generation: SemanticGeneration,
@@ -301,6 +305,13 @@ async def create_generation(
         live: whether it is put live.
         rebuild: the record of the rebuild that makes it, as JSON.
     """
+    await create_tables(connection, generation)
+    await create_indexes(connection, generation)
+    await enter_generation(connection, generation, live=live, rebuild=rebuild)
+
+
+async def create_tables(connection: Any, generation: SemanticGeneration) -> None:  # noqa: ANN401 - see above
+    """Make the tables of a generation, empty, each with its primary key."""
     # Ids collate by their bytes, as Python compares them. Documents are bytes because a text cannot hold NUL.
     await connection.execute(f"""
         CREATE TABLE {generation.watermarks} (
@@ -323,10 +334,6 @@ async def create_generation(
             labels bigint[] NOT NULL,
             published_us bigint
         );
-        CREATE INDEX ON {generation.documents} (timestamp_ms DESC, id);
-        CREATE INDEX ON {generation.documents} USING gin (labels);
-        CREATE INDEX ON {generation.documents} (published_us);
-        CREATE INDEX ON {generation.documents} (content_hash);
         CREATE TABLE {generation.passages} (
             document_id text COLLATE "C" NOT NULL REFERENCES {generation.documents} ON DELETE CASCADE,
             ordinal integer NOT NULL,
@@ -335,8 +342,28 @@ async def create_generation(
             embedding halfvec({generation.settings.dimensions}) NOT NULL,
             PRIMARY KEY (document_id, ordinal)
         ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+    """)
+
+
+async def create_indexes(connection: Any, generation: SemanticGeneration) -> None:  # noqa: ANN401 - see above
+    """Make what searches need beside the primary keys; quicker over rows that are there than beside each insertion."""
+    await connection.execute(f"""
+        CREATE INDEX ON {generation.documents} (timestamp_ms DESC, id);
+        CREATE INDEX ON {generation.documents} USING gin (labels);
+        CREATE INDEX ON {generation.documents} (published_us);
+        CREATE INDEX ON {generation.documents} (content_hash);
         CREATE INDEX ON {generation.passages} USING hnsw (embedding halfvec_cosine_ops);
     """)
+
+
+async def enter_generation(
+    connection: Any,  # noqa: ANN401 - see above
+    generation: SemanticGeneration,
+    *,
+    live: bool,
+    rebuild: str = "",
+) -> None:
+    """Enter a generation whose tables are there; see `create_generation`."""
     await connection.execute(
         f"INSERT INTO {SCHEMA}.generations (name, settings, live, model_path, rebuild) VALUES ($1, $2, $3, $4, $5)",  # noqa: S608 - a constant
         generation.name,

@@ -162,9 +162,45 @@ def create_generation(root: Path, settings: GenerationSettings) -> Generation:
     home.mkdir(parents=True, exist_ok=True)
     directory = home / next_name(generation_names(root, settings.index))
     directory.mkdir()
-    replace_file(directory / _DESCRIPTION, msgspec.json.encode(settings))
+    describe(directory, settings)
     sync_directory(home)
     return Generation(directory.name, directory, settings)
+
+
+def describe(directory: Path, settings: GenerationSettings) -> None:
+    """Say in a folder what the generation in it was built with."""
+    replace_file(directory / _DESCRIPTION, msgspec.json.encode(settings))
+
+
+def install_generation(root: Path, staged: Generation, *, over: str | None) -> Generation:
+    """Put a complete generation from a folder beside the others live, in one rename of the pointer.
+
+    Args:
+        root: of all indexes.
+        staged: the generation; its folder lies in that of its index, with all that is in it synced, and is renamed.
+        over: name of the generation that is live, whose writer lock the caller holds; None while there is none.
+
+    Raises:
+        GenerationUnusable: another generation was put live meanwhile.
+    """
+    index = staged.settings.index
+    home = root / index
+    with changing(root, index):
+        live = live_generation(root, index)
+        if (live.name if live else None) != over:
+            raise GenerationUnusable(f"{home / _POINTER} was changed by another process; stop the indexer of {index}")
+        directory = home / next_name(generation_names(root, index))
+        staged.directory.rename(directory)
+        sync_directory(home)
+        installed = Generation(directory.name, directory, staged.settings)
+        promote(root, installed)
+        return installed
+
+
+def forget_live(root: Path, index: str) -> None:
+    """Remove the pointer of an index, one that names nothing usable: from here on there is no live generation."""
+    (root / index / _POINTER).unlink(missing_ok=True)
+    sync_directory(root / index)
 
 
 def promote(root: Path, generation: Generation) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from indexer import bm25, native, segment, tantivy
 from indexer.analysis import analyzer_name
 from indexer.backend import BlockingSearcher, SearchBackend
+from indexer.committed import ListCommitted
 from indexer.damage import FindDamage
 from indexer.dump import IndexDump, ThreadedDump
 from indexer.embedding import EmbedderOptions
@@ -41,6 +42,8 @@ class LocalEngine(msgspec.Struct, frozen=True):
         writer: opens the one writer of a generation.
         searcher: opens a reader of a generation.
         find_damage: checks the files of a generation.
+        list_committed: lists the files of its newest commit.
+        lock: the file that its writer locks, in the generation's folder.
         caches: empty what its searchers keep for later.
     """
 
@@ -48,6 +51,8 @@ class LocalEngine(msgspec.Struct, frozen=True):
     writer: Callable[[Generation], BlockingWriter]
     searcher: Callable[[Generation], BlockingSearcher]
     find_damage: FindDamage
+    list_committed: ListCommitted
+    lock: str
     caches: tuple[Cache, ...] = ()
 
 
@@ -65,10 +70,30 @@ def _native_settings(_: Settings) -> GenerationSettings:
 
 LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
     {
-        "bm25": LocalEngine(_bm25_settings, bm25.Bm25Writer, bm25.Bm25Searcher, segment.find_damage),
-        "tantivy": LocalEngine(_tantivy_settings, tantivy.TantivyWriter, tantivy.TantivySearcher, tantivy.find_damage),
+        "bm25": LocalEngine(
+            _bm25_settings,
+            bm25.Bm25Writer,
+            bm25.Bm25Searcher,
+            segment.find_damage,
+            segment.committed_files,
+            segment.LOCK,
+        ),
+        "tantivy": LocalEngine(
+            _tantivy_settings,
+            tantivy.TantivyWriter,
+            tantivy.TantivySearcher,
+            tantivy.find_damage,
+            tantivy.committed_files,
+            tantivy.WRITER_LOCK,
+        ),
         "native": LocalEngine(
-            _native_settings, native.NativeWriter, native.NativeSearcher, segment.find_damage, (native.clear_patterns,)
+            _native_settings,
+            native.NativeWriter,
+            native.NativeSearcher,
+            segment.find_damage,
+            segment.committed_files,
+            segment.LOCK,
+            (native.clear_patterns,),
         ),
     }
 )

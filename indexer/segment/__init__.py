@@ -18,6 +18,7 @@
     merger      merges them, in a thread of its own
     damage      damaged segments: found, set aside, read again from the topic
     suspects    how readers tell the writer of damage
+    committed   the files of a commit
     inspection  all files of a generation, held against their checksums
     snapshot    many readers: the newest committed state
     searcher    newest, fetch and stats, alike for every engine
@@ -26,11 +27,13 @@
 An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `SegmentedSearcher` that hand it in.
 """
 
+from indexer.segment.committed import committed_files
 from indexer.segment.dictionary import ABSENT
 from indexer.segment.documents import StoredDocuments
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.inspection import find_damage
+from indexer.segment.lock import LOCK
 from indexer.segment.packing import BLOCK
 from indexer.segment.postings import PostingChunk, PostingLists, merge_chunks, write_postings
 from indexer.segment.ranking import Matches, best_hits
@@ -41,6 +44,7 @@ from indexer.segment.writer import SegmentedWriter
 __all__ = [
     "ABSENT",
     "BLOCK",
+    "LOCK",
     "Matches",
     "PostingChunk",
     "PostingLists",
@@ -54,6 +58,7 @@ __all__ = [
     "SnapshotReader",
     "StoredDocuments",
     "best_hits",
+    "committed_files",
     "find_damage",
     "merge_chunks",
     "merged_ordinals",

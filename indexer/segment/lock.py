@@ -13,10 +13,11 @@ class WriterLock(FileLock):
 
     Args:
         directory: of the generation.
+        name: of the file that an engine locks.
 
     Raises:
         WriterLocked: another process, or another writer of this one, holds it.
     """
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory / LOCK)
+    def __init__(self, directory: Path, name: str = LOCK) -> None:
+        super().__init__(directory / name)

@@ -122,6 +122,11 @@ class ManifestReader:
         self.manifest = _decode(self._map[:], self._path)
 
     @property
+    def encoded(self) -> bytes:
+        """The file's bytes."""
+        return self._map[:]
+
+    @property
     def superseded(self) -> bool:
         """Whether a newer manifest is in place; one `stat`.
 

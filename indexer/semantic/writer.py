@@ -37,6 +37,9 @@ from streams.change import Change, Delete, Position, StoredDocument, Upsert
 from streams.tracing import Tracer
 from streams.watermark import Watermark
 
+APPLICATION: Final = "embed-search indexer"
+"""By this name the connection of a writer is known in PostgreSQL."""
+
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 120.0
 """For the largest documents: HNSW takes in about 900 passages a second, and a body of 1 MiB has 2,500."""
@@ -109,7 +112,7 @@ class SemanticWriter:
                 database_url,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 command_timeout=COMMAND_TIMEOUT_SECONDS,
-                server_settings={"application_name": "embed-search indexer"},
+                server_settings={"application_name": APPLICATION},
             )
         except _FAULTS as exc:
             raise WriterFailed(f"PostgreSQL does not answer: {exc!r}") from exc

@@ -55,7 +55,7 @@ def find_damage(generation: Generation) -> Iterator[Damage]:
     while True:
         listed = (directory / MANIFEST).read_bytes()
         try:
-            names = _names(listed)
+            names = listed_names(listed)
         except msgspec.DecodeError as exc:
             yield Damage(directory / MANIFEST, f"{directory / MANIFEST} cannot be read: {exc}")
             return
@@ -66,7 +66,12 @@ def find_damage(generation: Generation) -> Iterator[Damage]:
             return
 
 
-def _names(listed: bytes) -> list[str]:
+def listed_names(listed: bytes) -> list[str]:
+    """The names of the files that Tantivy's list of segments means.
+
+    Raises:
+        msgspec.DecodeError: it is damaged.
+    """
     return [name for segment in msgspec.json.decode(listed, type=_Manifest).segments for name in segment.names()]
 
 

@@ -21,6 +21,8 @@ from streams.watermark import Watermark
 MARKER_ID: Final = "\0watermark"
 """No document can have this id: ids hold no NUL."""
 
+SIDECAR: Final = "watermark.json"
+
 _decoder = msgspec.json.Decoder(Watermark)
 
 
@@ -69,4 +71,4 @@ def recover_watermark(generation: Generation, schema: tantivy.Schema, searcher: 
 
 
 def _sidecar(generation: Generation) -> Path:
-    return generation.directory / "watermark.json"
+    return generation.directory / SIDECAR

@@ -39,6 +39,12 @@ PUBLISHED: Final = "published"
 MANIFEST: Final = "meta.json"
 """Tantivy's list of segments, replaced by every commit and merge."""
 
+SEGMENTS: Final = "segments"
+"""The folder of Tantivy's files, in that of the generation."""
+
+WRITER_LOCK: Final = f"{SEGMENTS}/.tantivy-writer.lock"
+"""The file that a writer of Tantivy locks, with flock."""
+
 _MAX_TOKEN_BYTES: Final = 256
 _TEXT: Final = "text"
 
@@ -82,7 +88,7 @@ def folding_analyzer() -> tantivy.TextAnalyzer:
 
 def segments_directory(generation: Generation) -> Path:
     """Where Tantivy's files lie."""
-    return generation.directory / "segments"
+    return generation.directory / SEGMENTS
 
 
 def index_exists(generation: Generation) -> bool:

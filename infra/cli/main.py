@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "promote": ("infra.cli.generations", "Put a generation that is ready live."),
     "rollback": ("infra.cli.generations", "Go back to the previous generation, at once."),
     "verify": ("infra.cli.verify", "Compare the indexes with the topic, or check their files."),
+    "backup": ("infra.cli.backup", "Keep a snapshot of all indexes and how far they have read."),
+    "restore": ("infra.cli.backup", "Put a snapshot in place, or check a backup."),
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
     "roles": ("infra.cli.roles", "Make the database roles of indexer and API."),
     "keys": ("infra.cli.keys", "Make, list and revoke API keys."),

@@ -1,9 +1,12 @@
-"""The PostgreSQL that `up` has started for a data directory, for commands that run beside it."""
+"""The PostgreSQL of a data directory, for commands that run beside `up`, or while it does not run."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.ports import noted_ports
-from infra.postgres.roles import READER, url_of_role
+from infra.local.ports import choose_ports, noted_ports
+from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.supervisor.data_directory import DataDirectory
 
@@ -16,3 +19,19 @@ def own_database_url(data_dir: Path, role: str = READER) -> str | None:
         return None
     server = PostgresServer(directory.postgres, port=ports.postgres)
     return url_of_role(server.dsn, role, server.password_of(role))
+
+
+@contextmanager
+def running_database(directory: DataDirectory) -> Iterator[str]:
+    """Run the PostgreSQL that `up` would, made when there is none; gives the connection string of who may write.
+
+    Args:
+        directory: held, so that `up` does not run.
+
+    Raises:
+        StartError: it does not start.
+    """
+    server = PostgresServer(directory.postgres, port=choose_ports(directory.root / "ports.json").postgres)
+    with server.running() as owner_url:
+        asyncio.run(make_roles(owner_url, {role: server.password_of(role) for role in ROLES}))
+        yield url_of_role(owner_url, WRITER, server.password_of(WRITER))

@@ -64,8 +64,8 @@ class Database:
             f" SELECT 'd/' || n, o, 0, 5, ('[' || n || ',0.333,' || o || ']')::halfvec FROM {series},"
             " generate_series(0, 1) o",
             f"DELETE FROM {SCHEMA}.{generation}_watermarks",  # noqa: S608 - constants
-            f"INSERT INTO {SCHEMA}.{generation}_watermarks (partition, next_offset, topic, cluster, timestamp_ms)"  # noqa: S608 - constants
-            f" VALUES (0, {last + 1}, 'documents', 'tests', {last})",
+            f"INSERT INTO {SCHEMA}.{generation}_watermarks VALUES"  # noqa: S608 - constants
+            f" (0, {last + 1}, 'documents', 'tests', {last}, 'T', 1, {last})",
         )
 
     async def contents(self) -> dict[str, list[Any]]:

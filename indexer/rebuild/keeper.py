@@ -127,6 +127,8 @@ class Keeper:
             self._beside[name] = _Feed(self._feed_beside(name, lambda name=name: self._catalogue.open_writer(name)))  # type: ignore[misc] # mypy cannot infer a lambda's default
 
     async def _remove(self, generations: Sequence[GenerationInfo]) -> None:
+        if not in_phase(generations, Phase.LIVE):
+            return  # somebody has removed the pointer, and what is old cannot be told from what was live
         expired = [each for each in in_phase(generations, Phase.PREVIOUS) if self._expired(each)]
         for each in [*in_phase(generations, Phase.RETIRED), *expired]:
             if each.name != self._live_name and await self._catalogue.drop(each.name):

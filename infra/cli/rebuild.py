@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from indexer.rebuild.phases import RebuildRecord
-from indexer.registry import open_catalogue
+from indexer.registry import SEMANTIC, open_catalogue
 from indexer.resources import MemoryGuard, memory_limit, watched
 from infra.cli.bars import step_bars
 from infra.cli.generations import placed
@@ -66,6 +66,8 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     """
     settings = load_settings(model_path=model)
     configure_logs("warning")
+    if model is not None and not {SEMANTIC, "all"} & set(names):
+        raise click.UsageError(f"--model is for {SEMANTIC}, which is not to be rebuilt")
     chosen = settings.indexes if "all" in names else tuple(dict.fromkeys(names))
     bounds = Bounds(min_overlap, max_ndcg_drop, max_latency_ratio)
     queries = read_golden(golden) if golden else []

@@ -42,7 +42,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     Attributes:
         comparison: of the new generation with the topic.
-        golden: of it with the live generation; None where there were no queries, or nothing to compare with.
+        golden: of it with the live generation; None where there were no queries, or the live one does not answer.
         reasons: why it is refused; empty when it may pass.
         notes: what was not looked at, and why.
     """
@@ -77,13 +77,13 @@ class Gate(msgspec.Struct, frozen=True):
     queries: Sequence[GoldenQuery]
     on_step: Callable[[str], None]
 
-    async def judge(self, catalogue: Catalogue, new: str, live: str | None) -> Verdict:
+    async def judge(self, catalogue: Catalogue, new: str, live: str) -> Verdict:
         """Judge a generation that nobody writes to now.
 
         Args:
             catalogue: of the index.
             new: its name.
-            live: name of the live one, if there is one.
+            live: name of the live one.
 
         Raises:
             StreamUnavailable: Kafka does not answer.
@@ -107,13 +107,9 @@ class Gate(msgspec.Struct, frozen=True):
             )
         return comparison
 
-    async def _asked(
-        self, catalogue: Catalogue, new: str, live: str | None
-    ) -> tuple[GoldenResult | None, Sequence[str]]:
+    async def _asked(self, catalogue: Catalogue, new: str, live: str) -> tuple[GoldenResult | None, Sequence[str]]:
         if not self.queries:
             return None, ["no golden queries were given: answers were not compared"]
-        if live is None:
-            return None, ["no generation is live: answers were not compared"]
         self.on_step(f"{self.index}: {len(self.queries)} golden queries")
         try:
             async with catalogue.open_backend(live) as before, catalogue.open_backend(new) as after:

@@ -66,7 +66,7 @@ class Replay:
                 if watermark.offsets and left <= slack:
                     near_since = near_since or time.monotonic()
                     if left == 0 or time.monotonic() - near_since >= patience:
-                        return record
+                        break
                 await wait_or_stop(stop, LOOK_SECONDS)
         finally:
             stop.set()

@@ -53,7 +53,7 @@ class Outcome(msgspec.Struct, frozen=True):
     index: str
     generation: str
     promoted: bool
-    former: str | None
+    former: str
     verdict: Verdict
     seconds: float
 
@@ -88,7 +88,8 @@ class Rebuild(msgspec.Struct, frozen=True):
         """
         began, catalogue, promoted = time.monotonic(), self.catalogue, False
         async with catalogue.rebuilding():
-            former = next((each.name for each in in_phase(await catalogue.generations(), Phase.LIVE)), None)
+            live = in_phase(await catalogue.generations(), Phase.LIVE)
+            former = live[0].name if live else await catalogue.ensure_live()
             name = await catalogue.prepare()
             record = await self._replayed(name, await self._record(name), patience=0.0)
             verdict = await self.gate.judge(catalogue, name, former)

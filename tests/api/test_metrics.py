@@ -111,6 +111,8 @@ def _do_everything(metrics: Metrics) -> None:
     metrics.dead_lettered("*", "not-json")
     metrics.failed("bm25")
     metrics.paused("bm25")
+    metrics.halted("bm25", halted=True)
+    metrics.set_aside("bm25")
     metrics.refused("memory")
     metrics.embedded(0.004)
     metrics.cache_hit("query_embeddings")

@@ -70,7 +70,7 @@ def documents(numbers: Iterable[int], *, version: int) -> list[Upsert]:
         Upsert(
             Document(
                 id=DocumentId(f"d{number:04d}"),
-                body=f"words of version {version}",
+                body=f"words of document {number}, version {version}",
                 tags=tags(number + version),
             ),
             Position(0, version * DOCUMENTS + number, 1_700_000_000_000),

@@ -163,6 +163,11 @@ INDEXING: Final = Dashboard(
                         f"sum by (index) (increase(embed_search_index_pauses_total{{{_HERE}}}[15m]))",
                         "{{index}} paused",
                     ),
+                    Series(
+                        f"sum by (index) (increase(embed_search_index_rebuilds_total{{{_HERE}}}[15m]))",
+                        "{{index}} set aside",
+                    ),
+                    Series(f"max by (index) (embed_search_index_halted{{{_HERE}}})", "{{index}} stopped reading"),
                 ),
             ),
         ),

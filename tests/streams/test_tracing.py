@@ -2,6 +2,7 @@
 
 import re
 import socket
+import threading
 from time import monotonic
 
 import pytest
@@ -61,6 +62,7 @@ def test_spans_are_exported_with_their_errors() -> None:
 
 def test_a_collector_that_hangs_holds_nobody_up() -> None:
     """Spans beyond the queue are dropped, and the end waits a little and no longer."""
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
         tracer = Tracer("test", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = monotonic()
@@ -71,6 +73,8 @@ def test_a_collector_that_hangs_holds_nobody_up() -> None:
         began = monotonic()
         tracer.close()
         assert monotonic() - began < CLOSE_SECONDS + 1
+    for left in set(threading.enumerate()) - before:  # it gives up soon; until then it would disturb other tests
+        left.join(2 * EXPORT_TIMEOUT_SECONDS)
 
 
 async def test_a_document_that_kafka_did_not_take_says_so() -> None:

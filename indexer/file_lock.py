@@ -1,4 +1,4 @@
-"""A lock that a process holds on a file: the system frees it, however that process ends."""
+"""Locks that a process holds on files: the system frees them, however that process ends."""
 
 import fcntl
 import os
@@ -7,7 +7,35 @@ from pathlib import Path
 from indexer.errors import WriterLocked
 
 
-class FileLock:
+class HeldFile:
+    """A lock, from construction until `release`.
+
+    Args:
+        path: of the file.
+        flags: of `os.open`.
+        operation: of `fcntl.flock`.
+
+    Raises:
+        OSError: as either of them.
+    """
+
+    def __init__(self, path: Path, flags: int, operation: int) -> None:
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        self._descriptor: int | None = descriptor
+        try:
+            fcntl.flock(descriptor, operation)
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let go; a second time does nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class FileLock(HeldFile):
     """Held from construction until `release`. The file stays: removing it would let two processes lock two files.
 
     Args:
@@ -18,15 +46,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            super().__init__(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            self.release()
             raise WriterLocked(f"another process holds {path}") from exc
-
-    def release(self) -> None:
-        """Let go; a second time does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)

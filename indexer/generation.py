@@ -22,6 +22,7 @@ import msgspec
 
 from indexer.durable import replace_file, sync_directory
 from indexer.errors import GenerationUnusable, WriterFailed
+from indexer.file_lock import HeldFile
 
 _NAME: Final = re.compile(r"g[0-9]{6}")
 _FIRST: Final = "g000001"
@@ -136,11 +137,7 @@ def check_format(generation: Generation, settings: GenerationSettings) -> None:
 def _create_first(root: Path, settings: GenerationSettings) -> Generation:
     """Make and promote the first generation, or take the one that another process made meanwhile."""
     with changing(root, settings.index):
-        live = live_generation(root, settings.index)
-        if live is None:
-            live = create_generation(root, settings)
-            _point(root, settings.index, Pointer(live.name))
-        return live
+        return live_generation(root, settings.index) or _begin(root, settings)
 
 
 @contextmanager
@@ -173,7 +170,7 @@ def describe(directory: Path, settings: GenerationSettings) -> None:
 
 
 def install_generation(root: Path, staged: Generation, *, over: str | None) -> Generation:
-    """Put a complete generation from a folder beside the others live, in one rename of the pointer.
+    """Put a complete generation from a folder beside the others live, in one rename of the pointer, and no way back.
 
     Args:
         root: of all indexes.
@@ -192,9 +189,8 @@ def install_generation(root: Path, staged: Generation, *, over: str | None) -> G
         directory = home / next_name(generation_names(root, index))
         staged.directory.rename(directory)
         sync_directory(home)
-        installed = Generation(directory.name, directory, staged.settings)
-        promote(root, installed)
-        return installed
+        _point(root, index, Pointer(directory.name))
+        return Generation(directory.name, directory, staged.settings)
 
 
 def forget_live(root: Path, index: str) -> None:
@@ -216,9 +212,13 @@ def promote(root: Path, generation: Generation) -> None:
 def begin_anew(root: Path, settings: GenerationSettings) -> Generation:
     """Put a new, empty generation live; nobody can go back to those that were there."""
     with changing(root, settings.index):
-        anew = create_generation(root, settings)
-        _point(root, settings.index, Pointer(anew.name))
-    return anew
+        return _begin(root, settings)
+
+
+def _begin(root: Path, settings: GenerationSettings) -> Generation:
+    begun = create_generation(root, settings)
+    _point(root, settings.index, Pointer(begun.name))
+    return begun
 
 
 def generation_names(root: Path, index: str) -> list[str]:
@@ -286,7 +286,7 @@ def read_generation(root: Path, index: str, name: str) -> Generation:
     return Generation(directory.name, directory, settings)
 
 
-class GenerationHold:
+class GenerationHold(HeldFile):
     """Keeps a generation from being removed, from construction until `release`, or the end of the process.
 
     Args:
@@ -299,19 +299,12 @@ class GenerationHold:
     def __init__(self, generation: Generation) -> None:
         path = generation.directory / _DESCRIPTION
         try:
-            self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            super().__init__(path, os.O_RDONLY, fcntl.LOCK_SH)
             if not path.exists():  # removed between the two
                 self.release()
                 raise FileNotFoundError(path)
         except OSError as exc:
             raise GenerationUnusable(f"generation {generation.directory} was removed: {exc}") from exc
-
-    def release(self) -> None:
-        """Let go; a second time does nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def remove_generation(root: Path, index: str, name: str) -> bool:
@@ -335,14 +328,9 @@ def remove_generation(root: Path, index: str, name: str) -> bool:
 
 def _is_free(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        HeldFile(path, os.O_RDONLY, fcntl.LOCK_EX | fcntl.LOCK_NB).release()
     except FileNotFoundError:  # a generation that a crash left half made
         return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)
+    return True

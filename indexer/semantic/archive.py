@@ -6,12 +6,12 @@ It streams: a few hundred kilobytes are in memory, and whatever a document may h
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from indexer.semantic.row_parts import ROUTING, PartSink, RowParts
-from indexer.semantic.schema import SCHEMA
+from indexer.semantic.schema import SCHEMA, columns_of
 from indexer.semantic.snapshot import SemanticSnapshot, open_snapshot
 
 TABLES: Final = ("documents", "passages", "watermarks")
@@ -94,13 +94,3 @@ async def open_archive(database_url: str) -> AsyncIterator[SemanticArchive]:
         database_url, application="embed-search backup", statement_seconds=STATEMENT_SECONDS
     ) as snapshot:
         yield SemanticArchive(snapshot)
-
-
-async def columns_of(connection: Any, table: str) -> tuple[str, ...]:  # noqa: ANN401 - asyncpg ships no types
-    """The names of a table's columns, in order."""
-    rows = await connection.fetch(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
-        " ORDER BY attnum",
-        f"{SCHEMA}.{table}",
-    )
-    return tuple(row["attname"] for row in rows)

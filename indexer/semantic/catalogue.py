@@ -199,7 +199,7 @@ def _writer_faults() -> Iterator[None]:
 async def _generations(connection: Any) -> Sequence[GenerationInfo]:  # noqa: ANN401 - asyncpg ships no types
     try:
         rows = await connection.fetch(
-            f"SELECT name, settings, live, previous, swapped_at, rebuild FROM {SCHEMA}.generations"  # noqa: S608 - a constant
+            f"SELECT name, settings, model_path, live, previous, swapped_at, rebuild FROM {SCHEMA}.generations"  # noqa: S608 - a constant
         )
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         return ()  # nothing was made there yet
@@ -214,7 +214,7 @@ async def _generations(connection: Any) -> Sequence[GenerationInfo]:  # noqa: AN
 
 def _in_words(row: Any) -> str:  # noqa: ANN401 - see above
     try:
-        settings = generation_of({**row, "model_path": ""}).settings
+        settings = generation_of(row).settings
     except GenerationUnusable as exc:
         return str(exc)
     return f"format {settings.format_version}, model {settings.model_name} {settings.model_sha256[:12]}"

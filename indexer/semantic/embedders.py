@@ -64,8 +64,7 @@ class Embedders:
 
 def place_of_model(generation: SemanticGeneration, of_settings: Path) -> Path:
     """Where the model of a generation is most likely: where it was then, if a file is there, or where settings say."""
-    recorded = Path(generation.model_path)
-    return recorded if generation.model_path and recorded.is_file() else of_settings
+    return next((place for place in _places(generation, of_settings) if place.is_file()), of_settings)
 
 
 def _places(generation: SemanticGeneration, of_settings: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from indexer.errors import GenerationUnusable, WriterLocked
-from indexer.semantic.archive import STATEMENT_SECONDS, columns_of
+from indexer.semantic.archive import STATEMENT_SECONDS
 from indexer.semantic.pool import database_faults
 from indexer.semantic.schema import (
     FORMAT_VERSION,
@@ -16,6 +16,7 @@ from indexer.semantic.schema import (
     SemanticGeneration,
     SemanticSettings,
     changing,
+    columns_of,
     create_indexes,
     create_tables,
     drop_generation,

@@ -15,7 +15,7 @@ import structlog
 
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault, QueryEmbeddings, QueryMetrics
-from indexer.errors import BackendUnavailable, DeadlineExceeded
+from indexer.errors import DeadlineExceeded
 from indexer.semantic.embedders import place_of_model
 from indexer.semantic.schema import SemanticGeneration
 
@@ -73,15 +73,16 @@ class QueryModels:
     def __init__(self, options: EmbedderOptions, metrics: QueryMetrics) -> None:
         self._options = options
         self._metrics = metrics
-        self._starting: asyncio.Task[QueryModel] | None = None
+        self._starting: asyncio.Future[QueryModel] | None = None
         self._following: asyncio.Task[None] | None = None
         self._following_again_at = 0.0
         self._closing: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
+    def start(self) -> "asyncio.Future[QueryModel]":
         """Begin to load the first model in the running event loop, unless that was done and did not fail."""
         if self._starting is None or _failed(self._starting):
             self._starting = asyncio.create_task(self._started(self._options))
+        return self._starting
 
     @contextlib.asynccontextmanager
     async def current(self, deadline: Deadline) -> AsyncIterator[QueryModel]:
@@ -91,12 +92,9 @@ class QueryModels:
             DeadlineExceeded: it is still being loaded, and goes on with that.
             EmbeddingFault: it cannot be loaded.
         """
-        self.start()
-        if self._starting is None:
-            raise BackendUnavailable("the embedder was closed")
         try:
             async with asyncio.timeout(deadline.remaining()):
-                model = await asyncio.shield(self._starting)
+                model = await asyncio.shield(self.start())
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder is still starting") from exc
         with model.in_use():
@@ -142,7 +140,8 @@ class QueryModels:
         if model.sha256 != generation.settings.model_sha256:
             await model.close()
             raise EmbeddingFault(f"{place} is not the model that generation {generation.name} has")
-        former, self._starting = self._starting, _done(model)
+        former, self._starting = self._starting, asyncio.get_running_loop().create_future()
+        self._starting.set_result(model)
         if former is not None:
             closing = asyncio.create_task(_close(former))
             self._closing.add(closing)
@@ -150,17 +149,10 @@ class QueryModels:
         _log.info("queries are embedded by another model", generation=generation.name, model=str(place))
 
 
-def _done(model: QueryModel) -> "asyncio.Task[QueryModel]":
-    async def give() -> QueryModel:
-        return model
-
-    return asyncio.create_task(give())
-
-
-def _failed(starting: "asyncio.Task[QueryModel]") -> bool:
+def _failed(starting: "asyncio.Future[QueryModel]") -> bool:
     return starting.done() and (starting.cancelled() or starting.exception() is not None)
 
 
-async def _close(former: "asyncio.Task[QueryModel]") -> None:
+async def _close(former: "asyncio.Future[QueryModel]") -> None:
     if not _failed(former):
         await (await former).close()

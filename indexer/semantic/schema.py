@@ -31,6 +31,7 @@ FORMAT_VERSION: Final = 3
 1: documents with their JSON as bytes, passages with halfvec and HNSW.
 """
 
+_SELECT: Final = f"SELECT name, settings, model_path FROM {SCHEMA}.generations"  # noqa: S608 - a constant
 _LOCK: Final = 0x656D_6265_6473_6561  # "embedsea": the advisory lock under which tables are made
 
 
@@ -128,10 +129,7 @@ async def make_table_of_generations(connection: Any) -> None:  # noqa: ANN401 - 
         asyncpg.PostgresError: the database refused.
     """
     # Looked for first: a role that may only make tables is refused even what is there already.
-    columns = await connection.fetch(
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0", f"{SCHEMA}.generations"
-    )
-    if {row["attname"] for row in columns} >= _COLUMNS:
+    if _COLUMNS.issubset(await columns_of(connection, "generations")):
         return
     try:
         await connection.execute(TABLE_OF_GENERATIONS)
@@ -182,7 +180,7 @@ async def live_generation(connection: Any) -> SemanticGeneration | None:  # noqa
         GenerationUnusable: what stands there is none of ours.
         asyncpg.PostgresError: the database refused; without any generation, there may be no table.
     """
-    row = await connection.fetchrow(f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE live")  # noqa: S608 - a constant
+    row = await connection.fetchrow(f"{_SELECT} WHERE live")
     return None if row is None else generation_of(row)
 
 
@@ -192,13 +190,13 @@ async def previous_generation(connection: Any) -> SemanticGeneration | None:  # 
     Raises:
         GenerationUnusable: what stands there is none of ours.
     """
-    row = await connection.fetchrow(f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE previous")  # noqa: S608 - a constant
+    row = await connection.fetchrow(f"{_SELECT} WHERE previous")
     return None if row is None else generation_of(row)
 
 
 async def all_generations(connection: Any) -> list[SemanticGeneration]:  # noqa: ANN401 - see above
     """Every generation whose settings this version can read."""
-    rows = await connection.fetch(f"SELECT name, settings, model_path FROM {SCHEMA}.generations")  # noqa: S608 - a constant
+    rows = await connection.fetch(_SELECT)
     generations = []
     for row in rows:
         with suppress(GenerationUnusable):
@@ -212,10 +210,7 @@ async def named_generation(connection: Any, name: str) -> SemanticGeneration:  #
     Raises:
         GenerationUnusable: there is none, or what stands there is none of ours.
     """
-    row = await connection.fetchrow(
-        f"SELECT name, settings, model_path FROM {SCHEMA}.generations WHERE name = $1",  # noqa: S608 - a constant
-        name,
-    )
+    row = await connection.fetchrow(f"{_SELECT} WHERE name = $1", name)
     if row is None:
         raise GenerationUnusable(f"index semantic has no generation {name!r}")
     return generation_of(row)
@@ -234,6 +229,16 @@ def generation_of(row: Any) -> SemanticGeneration:  # noqa: ANN401 - see above
     if not is_generation_name(row["name"]):
         raise GenerationUnusable(f"{row['name']!r} does not name a generation")
     return SemanticGeneration(row["name"], settings, row["model_path"])
+
+
+async def columns_of(connection: Any, table: str) -> tuple[str, ...]:  # noqa: ANN401 - see above
+    """The names of a table's columns, in order; none where there is no such table."""
+    rows = await connection.fetch(
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+        " ORDER BY attnum",
+        f"{SCHEMA}.{table}",
+    )
+    return tuple(row["attname"] for row in rows)
 
 
 async def vector_schema(connection: Any) -> str | None:  # noqa: ANN401 - see above

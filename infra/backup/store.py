@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from indexer.committed import link_or_copy
-from indexer.durable import replace_file, sync_directory
+from indexer.durable import replace_file, sync_directory, sync_file
 from infra.backup.errors import BackupDamaged, BackupUnusable
 from infra.backup.manifest import Snapshot, StoredFile, decode_manifest, encode_manifest, is_snapshot_name
 from infra.supervisor.file_lock import LockHeldError, locked
@@ -103,7 +103,7 @@ class BackupStore:
         if self._has(stored):
             temporary.unlink()
             return
-        _sync_file(temporary)
+        sync_file(temporary)
         temporary.replace(self._files / stored.sha256)
         self.new_files += 1
         self.new_bytes += stored.size
@@ -235,14 +235,6 @@ def _next(opened: BinaryIO, name: str) -> bytes:
         return opened.read(CHUNK_BYTES)
     except OSError as exc:
         raise BackupDamaged(f"{name} cannot be read: {exc.strerror}") from exc
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _age(name: str) -> tuple[str, int]:

@@ -20,7 +20,7 @@ from infra.backup.store import BackupStore, open_store
 from infra.backup.taking import BackupReport, IndexInBackup, back_up, described
 from infra.cli.bars import step_bars
 from infra.cli.options import json_option
-from infra.local.database import own_database_url, running_database
+from infra.local.database import running_database, with_own_database
 from infra.supervisor.data_directory import DataDirectory, open_data_directory
 from streams.settings import METHODS, Settings, load_settings
 
@@ -47,7 +47,7 @@ def backup_command(
     Indexers and searches go on. What an older snapshot has is not written again: on the file system of the indexes
     their files are linked, elsewhere copied.
     """
-    settings = _with_own_database(load_settings(data_dir=data_dir))
+    settings = with_own_database(load_settings(data_dir=data_dir))
     with step_bars(Console(stderr=True)) as show:
         report = asyncio.run(back_up(settings, directory, names or settings.indexes, keep=keep, on_step=show))
     if as_json:
@@ -97,13 +97,6 @@ def restore_command(
         _echo_json(report)
     else:
         _show_restored(report)
-
-
-def _with_own_database(settings: Settings) -> Settings:
-    """The settings, with the PostgreSQL that `up` runs where none is given."""
-    if settings.database_url is not None or (own := own_database_url(settings.data_dir)) is None:
-        return settings
-    return settings.model_copy(update={"database_url": SecretStr(own)})
 
 
 def _restored(settings: Settings, store: BackupStore, snapshot: Snapshot, *, force: bool) -> RestoreReport:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from pydantic import SecretStr
 
 from indexer.rebuild.phases import GenerationInfo, Phase, in_phase
 from indexer.registry import SEMANTIC, open_catalogue
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option
-from infra.local.database import own_database_url
+from infra.cli.source import with_database
 from infra.postgres.roles import WRITER
 from infra.setup.artifacts import Artifacts, cache_directory
 from streams.settings import METHODS, Settings, load_settings
@@ -41,15 +40,8 @@ def placed(settings: Settings, indexes: Sequence[str]) -> Settings:
     """
     if SEMANTIC not in indexes:
         return settings
-    found = settings.database_url
-    if found is None and (own := own_database_url(settings.data_dir, WRITER)) is not None:
-        found = SecretStr(own)
-    if found is None:
-        raise CommandFailed(
-            f"{SEMANTIC} is in a PostgreSQL: set DATABASE_URL, or EMBED_SEARCH_DATA_DIR to the folder of `up`"
-        )
     model = settings.model_path or Artifacts(cache_directory(os.environ)).model
-    return settings.model_copy(update={"database_url": found, "model_path": model})
+    return with_database(settings, indexes, WRITER).model_copy(update={"model_path": model})
 
 
 @click.command("promote")

@@ -10,15 +10,12 @@ from typing import Final, TypeVar
 
 import click
 import msgspec
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
 from indexer.registry import LOCAL_ENGINES, SEMANTIC
-from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
-from infra.cli.source import topic_address
-from infra.local.database import own_database_url
+from infra.cli.source import topic_address, with_database
 from infra.verification.convergence import IndexComparison, compare, compare_and_repair
 from infra.verification.deep import IndexReport, check_deep
 from streams.settings import METHODS, Settings, load_settings
@@ -111,24 +108,13 @@ def _compared(
     settings: Settings, names: Sequence[str], url: str, shown: int, patience: float | None
 ) -> Sequence[IndexComparison]:
     address = topic_address(url, settings)
-    placed = settings.model_copy(update={"database_url": _database_url(settings, names)})
+    placed = with_database(settings, names)
     with (
         tempfile.TemporaryDirectory(prefix="embed-search-verify-") as scratch,
         Console(stderr=True).status("verifying") as status,
     ):
         comparing = compare if patience is None else partial(compare_and_repair, patience=patience)
         return asyncio.run(comparing(placed, address, names, scratch=Path(scratch), shown=shown, on_step=status.update))
-
-
-def _database_url(settings: Settings, names: Sequence[str]) -> SecretStr | None:
-    found = settings.database_url
-    if found is None and (own := own_database_url(settings.data_dir)) is not None:
-        found = SecretStr(own)
-    if SEMANTIC in names and found is None:
-        raise CommandFailed(
-            f"{SEMANTIC} is in a PostgreSQL: set DATABASE_URL, or EMBED_SEARCH_DATA_DIR to the folder of `up`"
-        )
-    return found
 
 
 def _show(reports: Sequence[IndexComparison]) -> None:

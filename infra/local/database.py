@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from infra.local.ports import choose_ports, noted_ports
 from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.supervisor.data_directory import DataDirectory
+from streams.settings import Settings
 
 
 def own_database_url(data_dir: Path, role: str = READER) -> str | None:
@@ -19,6 +22,13 @@ def own_database_url(data_dir: Path, role: str = READER) -> str | None:
         return None
     server = PostgresServer(directory.postgres, port=ports.postgres)
     return url_of_role(server.dsn, role, server.password_of(role))
+
+
+def with_own_database(settings: Settings, role: str = READER) -> Settings:
+    """The settings, with the PostgreSQL that `up` runs in their data directory where none is given, as a role."""
+    if settings.database_url is not None or (own := own_database_url(settings.data_dir, role)) is None:
+        return settings
+    return settings.model_copy(update={"database_url": SecretStr(own)})
 
 
 @contextmanager

@@ -60,8 +60,8 @@ class Replay:
                     raise TooManyBadRecords(self._progress.component().message)
                 offsets, watermark = await self._probe.read(), self._progress.watermark
                 left = sum(lag_messages(watermark, offsets).values())
-                record = record.told(read=_total(offsets) - left, total=_total(offsets))
-                record = record.told(per_second=self._rate.of(record.read))
+                total = _total(offsets)
+                record = record.told(read=total - left, total=total, per_second=self._rate.of(total - left))
                 await self._tell(record)
                 if watermark.offsets and left <= slack:
                     near_since = near_since or time.monotonic()

@@ -5,9 +5,10 @@ over whichever is live or ready within a second, and goes on feeding the previou
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -24,7 +25,7 @@ from indexer.run import beside, indexer_options
 from infra.rebuild.gate import Gate, Verdict
 from infra.rebuild.letters import NewLetters
 from infra.rebuild.replay import Replay
-from streams.cluster import kafka_cluster
+from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letters import DeadLetterPublisher
 from streams.publisher import RecordProducer
 from streams.settings import Settings
@@ -36,6 +37,14 @@ _CATCH_UP_SECONDS: Final = 10.0
 
 Promotion = Literal["auto", "manual"]
 Shown = Callable[[RebuildRecord], None]
+
+
+class _Stream(NamedTuple):
+    """What a rebuild reads from, and where it files what it cannot index."""
+
+    kafka: KafkaCluster
+    probe: OffsetProbe
+    letters: NewLetters
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -91,10 +100,12 @@ class Rebuild(msgspec.Struct, frozen=True):
             live = in_phase(await catalogue.generations(), Phase.LIVE)
             former = live[0].name if live else await catalogue.ensure_live()
             name = await catalogue.prepare()
-            record = await self._replayed(name, await self._record(name), patience=0.0)
-            verdict = await self.gate.judge(catalogue, name, former)
+            async with self._stream() as stream:
+                record = await self._replayed(name, stream, await self._record(name), patience=0.0)
+                verdict = await self.gate.judge(catalogue, name, former)
+                if verdict.passed:
+                    record = await self._replayed(name, stream, record, patience=_CATCH_UP_SECONDS)
             if verdict.passed:
-                record = await self._replayed(name, record, patience=_CATCH_UP_SECONDS)
                 await self._tell(name, record.told(Phase.READY))
                 if promoted := self.promotion == "auto":
                     await catalogue.promote(name)
@@ -110,34 +121,38 @@ class Rebuild(msgspec.Struct, frozen=True):
         self.show(record)
         await self.catalogue.tell(name, record)
 
-    async def _replayed(self, name: str, record: RebuildRecord, *, patience: float) -> RebuildRecord:
-        """Read on until at most one batch is left, and for so many seconds more until nothing is."""
-        settings, index = self.settings, self.gate.index
-        kafka = kafka_cluster(settings)
-        options = beside(indexer_options(index, settings, kafka), name, busy_share=settings.rebuild_share)
-        probe = OffsetProbe(kafka, settings.topic)
-        producer = RecordProducer(kafka, client_id=f"embed-search-{index}-rebuild")
-        progress = Progress(settings.lag_stall_seconds)
+    @asynccontextmanager
+    async def _stream(self) -> AsyncIterator[_Stream]:
+        kafka = kafka_cluster(self.settings)
+        probe = OffsetProbe(kafka, self.settings.topic)
+        producer = RecordProducer(kafka, client_id=f"embed-search-{self.gate.index}-rebuild")
         try:
-            published = DeadLetterPublisher(producer, settings.dead_letter_topic)
-            letters = await NewLetters.of(index, published, kafka, settings.dead_letter_topic)
-            indexer = Indexer(
-                options,
-                IndexHandle(partial(self.catalogue.open_writer, name)),
-                bad_records=BadRecords(
-                    index,
-                    dead_letters=letters,
-                    orders=ResumeOrders(settings, index),
-                    metrics=Unreported(),
-                    limit=settings.bad_record_share,
-                ),
-                metrics=Unreported(),
-                memory=self.memory,
-                tracer=Tracer(f"rebuild-{index}", None),
-                progress=progress,
-            )
-            replay = Replay(indexer, progress, probe, partial(self._tell, name))
-            return await replay.run(record, slack=options.limits.records, patience=patience)
+            published = DeadLetterPublisher(producer, self.settings.dead_letter_topic)
+            letters = await NewLetters.of(self.gate.index, published, kafka, self.settings.dead_letter_topic)
+            yield _Stream(kafka, probe, letters)
         finally:
             await probe.close()
             await producer.close()
+
+    async def _replayed(self, name: str, stream: _Stream, record: RebuildRecord, *, patience: float) -> RebuildRecord:
+        """Read on until at most one batch is left, and for so many seconds more until nothing is."""
+        settings, index = self.settings, self.gate.index
+        options = beside(indexer_options(index, settings, stream.kafka), name, busy_share=settings.rebuild_share)
+        progress = Progress(settings.lag_stall_seconds)
+        indexer = Indexer(
+            options,
+            IndexHandle(partial(self.catalogue.open_writer, name)),
+            bad_records=BadRecords(
+                index,
+                dead_letters=stream.letters,
+                orders=ResumeOrders(settings, index),
+                metrics=Unreported(),
+                limit=settings.bad_record_share,
+            ),
+            metrics=Unreported(),
+            memory=self.memory,
+            tracer=Tracer(f"rebuild-{index}", None),
+            progress=progress,
+        )
+        replay = Replay(indexer, progress, stream.probe, partial(self._tell, name))
+        return await replay.run(record, slack=options.limits.records, patience=patience)

@@ -10,6 +10,7 @@ import psutil
 
 from tests.delivery.dockerfile import Stage
 from tests.delivery.rehearsal import bound, chroot_environment
+from tests.system.processes import Running
 
 STOP_SECONDS = 30.0
 
@@ -69,22 +70,8 @@ class Container:
         return next(fields[5] for line in accounts if (fields := line.split(":"))[2] == number)
 
 
-class Contained:
+class Contained(Running):
     """A running process of a container."""
-
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        self._process = process
-        self._log = log
-
-    @property
-    def running(self) -> bool:
-        """Whether it has not ended."""
-        return self._process.poll() is None
-
-    @property
-    def output(self) -> str:
-        """What it printed so far."""
-        return self._log.read_text(errors="replace")
 
     def stop(self) -> int:
         """Ask it to stop, as engines do, and give its exit status."""

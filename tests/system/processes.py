@@ -11,27 +11,17 @@ from pathlib import Path
 STOP_SECONDS = 60.0
 
 
-class Program:
-    """One `embed-search` process, or that of another module, in a process group of its own."""
+class Running:
+    """A process that somebody has started.
 
-    def __init__(
-        self, arguments: list[str], environment: Mapping[str, str], log: Path, *, module: str = "infra.cli"
-    ) -> None:
+    Args:
+        process: the process.
+        log: the file that it prints to.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self._process = process
         self._log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                env=clean_environment() | dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -42,6 +32,29 @@ class Program:
     def output(self) -> str:
         """What it printed so far."""
         return self._log.read_text(errors="replace")
+
+
+class Program(Running):
+    """One `embed-search` process, or that of another module, in a process group of its own."""
+
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, *, module: str = "infra.cli"
+    ) -> None:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=clean_environment() | dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        super().__init__(process, log)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def kill(self) -> None:
         """`kill -9`, and nothing else: what it started must notice by itself."""

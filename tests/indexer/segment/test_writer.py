@@ -1,9 +1,7 @@
 """The writer of segments: what it keeps, what it removes, and what it does when something fails."""
 
 import os
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,19 +12,9 @@ from indexer.segment.manifest import MANIFEST
 from indexer.segment.merging import MAX_SEGMENTS
 from streams.change import Change
 from streams.watermark import Watermark
+from tests.file_limit import largest_file
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 from tests.indexer.segment.engine import LengthEngine, Lengths, bodies, new_generation, open_reader, open_writer
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let writes beyond a file size fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

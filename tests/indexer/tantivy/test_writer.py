@@ -1,7 +1,5 @@
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
 import textwrap
@@ -18,6 +16,7 @@ from indexer.tantivy.schema import ID, open_index
 from streams.change import Change
 from streams.errors import SettingsError
 from streams.watermark import Watermark
+from tests.file_limit import largest_file
 from tests.indexer.tantivy.documents import delete, found, upsert, watermark_after
 
 
@@ -104,46 +103,28 @@ def test_a_closed_writer_cannot_be_used(writer: TantivyWriter) -> None:
         writer.apply([upsert("a", "words")])
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file of this process may grow beyond 4 KiB: writes fail with EFBIG as they would with ENOSPC."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def fail_to_commit(writer: TantivyWriter, request: pytest.FixtureRequest) -> None:
+def fail_to_commit(writer: TantivyWriter) -> None:
     """Let a commit run into a full disk."""
     writer.apply([upsert(f"lost{n}", f"words {n} {'x' * 500}{n}", offset=10 + n) for n in range(100)])
     writer.apply([upsert("kept", "replacement", offset=200)])
-    request.getfixturevalue("full_disk")
-    with pytest.raises(WriterFailed) as failure:
+    with largest_file(4_096), pytest.raises(WriterFailed) as failure:
         writer.commit(Watermark(offsets={0: 201}))
     assert os.strerror(errno.EFBIG) in str(failure.value)
 
 
-def test_a_failed_commit_is_not_retried(
-    generation: Generation, writer: TantivyWriter, request: pytest.FixtureRequest
-) -> None:
+def test_a_failed_commit_is_not_retried(generation: Generation, writer: TantivyWriter) -> None:
     """After a fault the writer refuses everything, although Tantivy would report success and lose the batch."""
     put(writer, upsert("kept", "original", offset=1))
-    fail_to_commit(writer, request)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    fail_to_commit(writer)
     with pytest.raises(WriterFailed):
         writer.commit(Watermark(offsets={0: 201}))
     assert found(TantivySearcher(generation), "original") == ["kept"]
 
 
-def test_a_replay_after_a_failed_commit_loses_nothing(
-    generation: Generation, writer: TantivyWriter, request: pytest.FixtureRequest
-) -> None:
+def test_a_replay_after_a_failed_commit_loses_nothing(generation: Generation, writer: TantivyWriter) -> None:
     """The lock is free at once, the watermark is the old one, and applying the batch again completes the index."""
     put(writer, upsert("kept", "original", offset=1))
-    fail_to_commit(writer, request)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    fail_to_commit(writer)
     again = TantivyWriter(generation, lock_timeout=0)
     assert again.watermark().offsets == {0: 2}
     put(again, *[upsert(f"lost{n}", "words", offset=10 + n) for n in range(100)], upsert("kept", "new", offset=200))

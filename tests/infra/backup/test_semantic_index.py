@@ -1,8 +1,6 @@
 """Backups of the semantic index: real tables in a real PostgreSQL, filled without a model."""
 
-import resource
-import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +23,7 @@ from infra.backup.store import open_store
 from infra.backup.taking import BackupReport, back_up
 from infra.postgres.roles import READER, WRITER, make_roles, url_of_role
 from streams.settings import Settings
+from tests.file_limit import largest_file
 from tests.infra.backup.places import place
 
 SETTINGS = SemanticSettings(FORMAT_VERSION, "0" * 64, "none", 3, PassageSettings())
@@ -244,21 +243,9 @@ async def test_the_least_roles_suffice(here: Database, there: Database, tmp_path
     await connection.close()
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    """No file may get larger than a kilobyte: as real as a full disk, and the machine's other processes live on."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, before)
-
-
-@pytest.mark.usefixtures("small_files")
 async def test_a_full_disk_is_not_taken_for_a_lost_database(here: Database, tmp_path: Path) -> None:
     """The message is about the backup, and there is no snapshot."""
-    with pytest.raises(BackupUnusable, match=r"cannot be written: File too large"):
+    with pytest.raises(BackupUnusable, match=r"cannot be written: File too large"), largest_file(1_000):
         await backed_up(here.settings, tmp_path / "backup")
     assert not list((tmp_path / "backup" / "snapshots").iterdir())
 

@@ -25,6 +25,19 @@ def replace_file(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
+def make_directory(path: Path, *, mode: int = 0o777) -> None:
+    """Make a directory that may be there already, and those above it that are missing, so that a crash leaves them.
+
+    Args:
+        path: the directory.
+        mode: of the directory itself, as `Path.mkdir` takes it.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    for each in missing:
+        sync_directory(each.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make the contents of a file durable that somebody else has written."""
     _sync(path, os.O_RDONLY)

@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from indexer.durable import replace_file, sync_directory
+from indexer.durable import make_directory, replace_file, sync_directory
 from indexer.errors import GenerationUnusable, WriterFailed
 from indexer.file_lock import HeldFile
 
@@ -144,7 +144,7 @@ def _create_first(root: Path, settings: GenerationSettings) -> Generation:
 def changing(root: Path, index: str) -> Iterator[None]:
     """Held by whoever changes which generations an index has; for the moment of a few small files."""
     home = root / index
-    home.mkdir(parents=True, exist_ok=True)
+    make_directory(home)
     descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # closing lets go of it
@@ -156,7 +156,7 @@ def changing(root: Path, index: str) -> Iterator[None]:
 def create_generation(root: Path, settings: GenerationSettings) -> Generation:
     """Make the next, empty generation; it is not live."""
     home = root / settings.index
-    home.mkdir(parents=True, exist_ok=True)
+    make_directory(home)
     directory = home / next_name(generation_names(root, settings.index))
     directory.mkdir()
     describe(directory, settings)

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from indexer.committed import link_or_copy
-from indexer.durable import replace_file, sync_directory, sync_file
+from indexer.durable import make_directory, replace_file, sync_directory, sync_file
 from infra.backup.errors import BackupDamaged, BackupUnusable
 from infra.backup.manifest import Snapshot, StoredFile, decode_manifest, encode_manifest, is_snapshot_name
 from infra.supervisor.file_lock import LockHeldError, locked
 
 CHUNK_BYTES: Final = 1 << 20
 
+_OWN: Final = frozenset({"files", "snapshots", "lock"})
 _SUFFIX: Final = ".json"
 _GZIP: Final = 31  # zlib's number for a gzip header and trailer
 
@@ -207,13 +208,13 @@ def open_store(directory: Path, *, create: bool = False) -> Iterator[BackupStore
 
 def _create(directory: Path) -> None:
     """Make the folders, closed to others: they will hold all documents."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not (directory / "files").is_dir():
+    make_directory(directory, mode=0o700)
+    there = {path.name for path in directory.iterdir()}
+    if there - _OWN and "files" not in there:  # a crash may have left either of the folders alone
         raise BackupUnusable(f"{directory} holds something else: choose an empty folder")
     for name in ("files", "snapshots"):
         (directory / name).mkdir(mode=0o700, exist_ok=True)
     sync_directory(directory)
-    sync_directory(directory.absolute().parent)
 
 
 def _opened(path: Path, name: str) -> BinaryIO:

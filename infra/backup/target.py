@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from indexer.durable import sync_directory
+from indexer.durable import make_directory, sync_directory
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.generation import Generation, forget_live, install_generation, live_generation
 from indexer.registry import LOCAL_ENGINES, indexes_directory
@@ -98,7 +98,7 @@ def stage(store: BackupStore, saved: LocalIndex, target: LocalTarget, on_bytes: 
         BackupDamaged: naming the file that is.
     """
     directory = target.home / _STAGING
-    target.home.mkdir(parents=True, exist_ok=True)
+    make_directory(target.home)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
     folders = {directory}
@@ -112,7 +112,7 @@ def stage(store: BackupStore, saved: LocalIndex, target: LocalTarget, on_bytes: 
                 on_bytes(len(data))
             copy.flush()
             os.fsync(copy.fileno())
-    for folder in (*folders, target.home, target.root, target.root.parent):
+    for folder in (*folders, target.home):
         sync_directory(folder)
     return Generation(_STAGING, directory, saved.generation)
 

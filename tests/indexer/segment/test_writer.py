@@ -12,7 +12,7 @@ from indexer.segment.manifest import MANIFEST
 from indexer.segment.merging import MAX_SEGMENTS
 from streams.change import Change
 from streams.watermark import Watermark
-from tests.file_limit import largest_file
+from tests.disk.limit import largest_file
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 from tests.indexer.segment.engine import LengthEngine, Lengths, bodies, new_generation, open_reader, open_writer
 

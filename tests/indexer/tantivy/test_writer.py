@@ -16,7 +16,7 @@ from indexer.tantivy.schema import ID, open_index
 from streams.change import Change
 from streams.errors import SettingsError
 from streams.watermark import Watermark
-from tests.file_limit import largest_file
+from tests.disk.limit import largest_file
 from tests.indexer.tantivy.documents import delete, found, upsert, watermark_after
 
 

@@ -23,7 +23,7 @@ from infra.backup.store import open_store
 from infra.backup.taking import BackupReport, back_up
 from infra.postgres.roles import READER, WRITER, make_roles, url_of_role
 from streams.settings import Settings
-from tests.file_limit import largest_file
+from tests.disk.limit import largest_file
 from tests.infra.backup.places import place
 
 SETTINGS = SemanticSettings(FORMAT_VERSION, "0" * 64, "none", 3, PassageSettings())

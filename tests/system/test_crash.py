@@ -15,11 +15,10 @@ from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable
 from indexer.registry import open_backend
 from indexer.resources import MemoryGuard, memory_limit
-from streams.document import Document, DocumentId
+from streams.document import DocumentId
 from streams.metrics import Metrics
-from streams.publisher import DocumentPublisher, RecordProducer
 from streams.settings import METHODS, Settings
-from streams.topics import ensure_topics
+from tests.system.history import publish_history
 from tests.system.oracle import compacted_view
 from tests.system.processes import program
 from tests.system.waiting import until
@@ -27,7 +26,6 @@ from tests.system.waiting import until
 KILLS = 3
 DOCUMENTS_A_LIFE = 120
 DOCUMENTS = KILLS * DOCUMENTS_A_LIFE
-WORDS = ("offset", "segment", "posting", "merge", "commit", "broker", "vector", "passage", "regex", "fusion")
 
 
 @pytest.fixture
@@ -86,34 +84,6 @@ async def records_read(backend: SearchBackend) -> int:
 async def has_read(backend: SearchBackend, goal: int) -> bool:
     """Whether the index has read so many records."""
     return await records_read(backend) >= goal
-
-
-async def publish_history(settings: Settings, numbers: range, dice: random.Random) -> None:
-    """New documents, with updates and deletions of any that came before, in a mixed order."""
-    await ensure_topics(
-        str(settings.kafka_bootstrap_servers),
-        settings.topic,
-        dead_letter_topic=settings.dead_letter_topic,
-        partitions=settings.partitions,
-        replication_factor=1,
-    )
-    producer = RecordProducer(str(settings.kafka_bootstrap_servers), client_id="crash-test")
-    try:
-        async with DocumentPublisher(producer, settings.topic).session() as session:
-            for number in numbers:
-                await session.put(version(number, 1, dice))
-                if dice.random() < 0.2:
-                    await session.put(version(dice.randrange(number + 1), 2, dice))
-                if dice.random() < 0.05:
-                    await session.delete(f"doc/{dice.randrange(number + 1)}")
-    finally:
-        await producer.close()
-
-
-def version(number: int, revision: int, dice: random.Random) -> Document:
-    """One version of a document, its text telling which."""
-    body = f"document {number} revision {revision}: {' '.join(dice.choices(WORDS, k=8))}"
-    return Document(id=DocumentId(f"doc/{number}"), title=f"Document {number}", body=body)
 
 
 @pytest.mark.parametrize(("index", "backend"), [(name, name) for name in METHODS], indirect=["backend"])

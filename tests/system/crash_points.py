@@ -19,7 +19,8 @@ import msgspec
 from indexer.feed import Feed, Record
 
 SEGMENTED: Final = ("bm25", "native")
-EVERY: Final = ("bm25", "tantivy", "native", "semantic")
+LOCAL: Final = ("bm25", "tantivy", "native")
+EVERY: Final = (*LOCAL, "semantic")
 
 
 class CrashPoint(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ POINTS: Final = {
     point.name: point
     for point in (
         CrashPoint("records-fetched", "after", "indexer.feed", "Feed.poll", passages=2),
-        CrashPoint("batch-applied", "after", "indexer.threaded", "ThreadedWriter.apply", ("bm25", "tantivy", "native")),
+        CrashPoint("batch-applied", "after", "indexer.threaded", "ThreadedWriter.apply", LOCAL),
         CrashPoint("segment-written", "after", "indexer.segment.file", "SegmentFileBuilder.finish", SEGMENTED),
         CrashPoint("before-directory-sync", "before", "indexer.segment.writer", "sync_directory", SEGMENTED),
         CrashPoint("before-manifest", "before", "indexer.segment.writer", "write_manifest", SEGMENTED),
@@ -67,13 +68,27 @@ POINTS: Final = {
 }
 
 
+_IN_DATABASE: Final = "indexer.semantic.catalogue"
+REBUILD_POINTS: Final = {
+    point.name: point
+    for point in (
+        CrashPoint("mid-replay", "after", "indexer.feed", "Feed.poll", passages=30),
+        CrashPoint("swap-prepared", "before", "indexer.rebuild.local", "promote", LOCAL, passages=1),
+        CrashPoint("swap-renamed", "after", "indexer.generation", "_point", LOCAL, passages=1),
+        CrashPoint("swap-in-database", "before", _IN_DATABASE, "SemanticCatalogue.promote", ("semantic",), 1),
+        CrashPoint("swapped-in-database", "after", _IN_DATABASE, "SemanticCatalogue.promote", ("semantic",), 1),
+    )
+}
+"""Of the command that rebuilds."""
+
 _RECORDS_A_POLL: Final = 20
 """So that even a short history takes many commits."""
 
 
 def arm(point: CrashPoint, passage: int) -> None:
     """Let this process die at the so-many-th passage of a point."""
-    Feed.poll = functools.partialmethod(_poll_few, Feed.poll)  # type: ignore[assignment, method-assign]
+    if point.name in POINTS:
+        Feed.poll = functools.partialmethod(_poll_few, Feed.poll)  # type: ignore[assignment, method-assign]
     module = importlib.import_module(point.module)
     *owners, name = point.function.split(".")
     owner = functools.reduce(getattr, owners, module)
@@ -120,6 +135,6 @@ def _deadly(function: Callable[..., Any], when: str, passage: int) -> Callable[.
 if __name__ == "__main__":
     from infra.cli.main import main
 
-    arm(POINTS[sys.argv[1]], int(sys.argv[2]))
+    arm((POINTS | REBUILD_POINTS)[sys.argv[1]], int(sys.argv[2]))
     sys.argv[1:] = sys.argv[3:]
     main()

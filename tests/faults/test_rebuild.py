@@ -1,0 +1,126 @@
+"""Rebuilds of 50,000 documents beside writes and searches, killed in the replay and around each swap: experiment 9."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.setup.artifacts import Artifacts
+from streams.settings import METHODS
+from tests.faults.corpus import searches
+from tests.faults.figures import experiment
+from tests.faults.load import load
+from tests.faults.system import System
+from tests.faults.test_kafka import caught_up
+from tests.faults.writing import Writing
+from tests.system.crash_points import REBUILD_POINTS
+from tests.system.processes import program, run_command
+
+DOCUMENTS = 50_000
+PUBLISHED_AT_A_TIME = 5_000
+SEARCHES_PER_SECOND = 20
+ROLLED_BACK_WITHIN_SECONDS = 5.0
+LIVE_P99_TIMES = 2.0
+REBUILT_WITHIN_SECONDS = 900.0
+
+_LOOK_EVERY_SECONDS = 0.1
+
+
+class Whole:
+    """Asks each local method for a word of every document, again and again: none is ever missing.
+
+    A generation that is not complete, or an answer from two of them, would count otherwise.
+
+    Args:
+        system: whose API is asked.
+
+    Attributes:
+        answers: how many came.
+        short: those with too few documents.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.answers = 0
+        self.short: list[str] = []
+        self._url = f"http://127.0.0.1:{system.port}/search"
+        self._stop = threading.Event()
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=30, trust_env=False) as http:
+            while not self._stop.wait(_LOOK_EVERY_SECONDS):
+                body = {"query": "document", "methods": ["bm25", "tantivy", "native"], "limit": 1, "timeout_ms": 5_000}
+                backends = http.post(self._url, json=body).json()["backends"]
+                self.answers += 1
+                self.short += [
+                    f"{name}: {backend['total']} ({backend['status']})"
+                    for name, backend in backends.items()
+                    if backend["status"] == "ok" and backend["total"] < DOCUMENTS
+                ]
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask for as long as the block."""
+        thread = threading.Thread(target=self._run, name="whole")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+def rebuild_killed(system: System, point: str, passage: int, index: str) -> None:
+    """Begin a rebuild, or go on with one, and let it die at a point."""
+    arguments = [point, str(passage), "rebuild", index, "--max-latency-ratio", "100"]
+    log = system.folder / f"rebuild-{index}.log"
+    with program(arguments, system.environment, log, module="tests.system.crash_points") as dying:
+        assert dying.wait(REBUILT_WITHIN_SECONDS) == -signal.SIGKILL, dying.output
+
+
+def rebuild(system: System, index: str) -> int:
+    """Rebuild to the end; gives its status."""
+    log = system.folder / f"rebuild-{index}.log"
+    with program(["rebuild", index, "--max-latency-ratio", "100"], system.environment, log) as running:
+        return running.wait(REBUILT_WITHIN_SECONDS)
+
+
+@pytest.mark.timeout(3_600)
+def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> None:
+    """No search fails, no answer lacks a document, and the way back takes seconds."""
+    system = System(service_directory / "rebuilds", artifacts, {"EMBED_SEARCH_REBUILD_SHARE": "0.5"})
+    bodies = searches(50)
+    statuses, rollbacks = dict[str, int](), dict[str, float]()
+    with system.running(*("kafka", "postgres", *METHODS, "api")):
+        for first in range(0, DOCUMENTS, PUBLISHED_AT_A_TIME):
+            system.publish(first, PUBLISHED_AT_A_TIME)
+        system.wait_until(system.complete, "all methods answer")
+        writing, whole = Writing(system, seed=3), Whole(system)
+        with writing.going_on():
+            healthy = system.healthy(bodies, rate=SEARCHES_PER_SECOND, seconds=30)
+            with load([system.port], bodies, rate=SEARCHES_PER_SECOND, seconds=3_000) as sending, whole.asked():
+                for index in METHODS:
+                    for point in REBUILD_POINTS.values():
+                        if index in point.indexes:
+                            rebuild_killed(system, point.name, point.passages, index)
+                    statuses[index] = rebuild(system, index)
+                    began = time.monotonic()
+                    assert run_command(["rollback", index], system.environment).returncode == 0
+                    rollbacks[index] = time.monotonic() - began
+                seen = sending.stop()
+        system.wait_until(lambda: caught_up(system), "the indexes have read everything")
+        verified = run_command(["verify"], system.environment)
+    with experiment(f"9 rebuilds of {DOCUMENTS:,} documents, killed at {len(REBUILD_POINTS)} points") as figures:
+        figures.exactly("failed searches", len(seen.failed), 0, healthy=len(healthy.failed), examples=seen.examples)
+        figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0)
+        figures.at_least("answers that were counted through", whole.answers, 100)
+        figures.exactly("of them with a document less", len(whole.short), 0, examples=whole.short[:3])
+        figures.at_most("p99 of searches", seen.p99, LIVE_P99_TIMES * healthy.p99, "s", healthy.p99)
+        figures.exactly("rebuilds that did not go live in the end", sum(map(bool, statuses.values())), 0)
+        for index, seconds in rollbacks.items():
+            figures.at_most(f"seconds of a rollback of {index}", seconds, ROLLED_BACK_WITHIN_SECONDS, "s")
+        figures.exactly("exit status of verify", verified.returncode, 0, examples=[verified.stdout[-1_000:]])

@@ -8,9 +8,9 @@ from litestar import Litestar, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from api.authorised import AuthorisedApp, Gate
+from api.access.authorised import AuthorisedApp, Gate
+from api.messages.problems import PROBLEM_MEDIA_TYPE, problem_reply
 from api.observed import ObservedApp
-from api.problems import PROBLEM_MEDIA_TYPE, problem_reply
 from api.routes.breakers import list_breakers, open_breaker, reset_breaker
 from api.routes.documents import delete_document, get_document, publish, put_document
 from api.routes.health import health, livez, readyz, startupz, system
@@ -73,7 +73,7 @@ def build_routes(open_services: OpenServices) -> Litestar:
         dependencies={SERVICES: Provide(provide_services, sync_to_thread=False)},
         before_request=before_request,
         exception_handlers={Exception: _problem},
-        openapi_config=None,  # see api.openapi
+        openapi_config=None,  # see api.description.openapi
         logging_config=None,  # the entry point configures logs
         request_max_body_size=None,  # routes read bodies themselves, each with its own bound
         debug=False,

@@ -15,9 +15,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from api.audit import UNKNOWN, audit
-from api.authorised import CALLER
-from api.problems import problem_reply
+from api.access.audit import UNKNOWN, audit
+from api.access.authorised import CALLER
+from api.messages.problems import problem_reply
 from indexer.deadline import Clock
 from streams.metrics import Metrics
 from streams.tracing import Tracer, trace_id_of

@@ -14,16 +14,16 @@ from typing import Final
 import msgspec
 import structlog
 
-from api.admission import Admission, make_admission
-from api.breaking import MethodBreaker
-from api.methods import make_methods
-from api.plan import SearchRules
-from api.publications import Publications
-from api.resources import Resources
-from api.search import Highlighters, Searcher
-from api.search_log import SearchLog
-from api.specs import Specs, make_specs
-from api.system import SystemProbe
+from api.access.admission import Admission, make_admission
+from api.access.resources import Resources
+from api.backends.breaking import MethodBreaker
+from api.backends.methods import make_methods
+from api.description.specs import Specs, make_specs
+from api.publishing.publications import Publications
+from api.searching.plan import SearchRules
+from api.searching.search import Highlighters, Searcher
+from api.searching.search_log import SearchLog
+from api.state.system import SystemProbe
 from indexer.backend import SearchBackend
 from indexer.health import resource_looks
 from indexer.registry import dependency_looks

@@ -6,9 +6,9 @@ from litestar import get, post
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from api.breaker import BreakerReport
-from api.breaker_orders import Order
-from api.responses import BreakersResponse
+from api.backends.breaker import BreakerReport
+from api.backends.breaker_orders import Order
+from api.messages.responses import BreakersResponse
 from api.routes.requests import ServicesDependency
 from api.services import Services
 

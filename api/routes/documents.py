@@ -5,13 +5,13 @@ from urllib.parse import unquote_to_bytes
 
 from litestar import delete, get, post, put
 
-from api.admission import PUBLICATION_PATIENCE_SECONDS, QUEUE_SHARE
-from api.body import LONE_SURROGATE, LineReader, lone_surrogate_field, read_body
+from api.access.admission import PUBLICATION_PATIENCE_SECONDS, QUEUE_SHARE
 from api.errors import InvalidRequest, UnsupportedMediaType
-from api.ingest import Ingest, line_limit
-from api.lookup import look_up
-from api.responses import DocumentResponse, PublishResponse
+from api.messages.body import LONE_SURROGATE, LineReader, lone_surrogate_field, read_body
+from api.messages.responses import DocumentResponse, PublishResponse
+from api.publishing.ingest import Ingest, line_limit
 from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.searching.lookup import look_up
 from api.services import Services
 from indexer.deadline import Deadline
 from streams.codec import parse_document

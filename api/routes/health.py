@@ -2,9 +2,9 @@
 
 from litestar import Response, get
 
-from api.health import judge
-from api.responses import ProbeResponse, SystemResponse
+from api.messages.responses import ProbeResponse, SystemResponse
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
+from api.state.health import judge
 from indexer.health import HealthResponse
 
 _UNAVAILABLE = 503

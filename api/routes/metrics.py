@@ -4,9 +4,9 @@ import asyncio
 
 from litestar import Response, get
 
-from api.exposition import expose_system
-from api.operations import TEXT
+from api.description.operations import TEXT
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
+from api.state.exposition import expose_system
 
 
 @get("/metrics", opt=ANSWERED_ALWAYS)

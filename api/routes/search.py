@@ -5,11 +5,11 @@ from typing import Final
 
 from litestar import get, post
 
-from api.body import decode_json, read_body
-from api.parameters import SearchRequest, parse_parameters
-from api.plan import SearchPlan
-from api.responses import SearchResponse
+from api.messages.body import decode_json, read_body
+from api.messages.parameters import SearchRequest, parse_parameters
+from api.messages.responses import SearchResponse
 from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.searching.plan import SearchPlan
 from api.services import Services
 from streams.errors import EmbedSearchError
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.keys import ApiKey, KeyList, make_key, read_keys, utc_now, write_keys
-from api.scopes import Scope
+from api.access.keys import ApiKey, KeyList, make_key, read_keys, utc_now, write_keys
+from api.access.scopes import Scope
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option
 from streams.settings import load_settings, variable

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from api.errors import InvalidRequest
-from api.filters import FilterValue, comma_separated, from_texts
+from api.messages.filters import FilterValue, comma_separated, from_texts
 from infra.cli.client import ApiClient
 from infra.cli.options import json_option, url_option
 

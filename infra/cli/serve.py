@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from api.server import run as run_api
+from api.process.server import run as run_api
 from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer

@@ -8,8 +8,8 @@ from typing import Final
 
 from litestar import Litestar, Response, get
 
-from api.operations import TEXT
-from api.responses import ProbeResponse
+from api.description.operations import TEXT
+from api.messages.responses import ProbeResponse
 from indexer.health import DiskCollector, HealthResponse
 from infra.probes.health import IndexerHealth
 from streams.metrics import Metrics, expose

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from api.health import KAFKA, kafka_component
-from api.lag import LagWatch, lag_messages, standing_still, told_lag
+from api.state.health import KAFKA, kafka_component
+from api.state.lag import LagWatch, lag_messages, standing_still, told_lag
 from indexer.deadline import Clock
 from indexer.health import DISK, Check, Component, HealthResponse, Look, close_all, health_of, results_of
 from indexer.health.progress import Progress

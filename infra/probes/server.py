@@ -7,8 +7,8 @@ from typing import Final
 
 import uvicorn
 
-from api.listening import listening_socket
-from api.serving import server_config
+from api.process.listening import listening_socket
+from api.process.serving import server_config
 from indexer.health import resource_looks
 from indexer.health.progress import Progress
 from indexer.resources import FileHandlePool, MemoryGuard

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from api.lag import lag_messages
+from api.state.lag import lag_messages
 from indexer.consumer import Indexer
 from indexer.errors import TooManyBadRecords
 from indexer.health.progress import Progress

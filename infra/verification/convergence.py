@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from api.lag import lag_messages
+from api.state.lag import lag_messages
 from indexer.dump import IndexDump, content_hash
 from indexer.errors import IndexFault
 from indexer.lineage import check_lineage

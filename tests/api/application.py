@@ -9,21 +9,21 @@ from typing import Any
 import httpx
 from litestar.types import ASGIApp
 
-from api.admission import make_admission
+from api.access.admission import make_admission
+from api.access.authorised import Gate
+from api.access.keys import KeyRing
+from api.access.resources import Resources
+from api.access.scopes import ALL_SCOPES
 from api.app import create_app
-from api.authorised import Gate
-from api.highlighting import QueryHighlighter
-from api.keys import KeyRing
-from api.methods import make_methods
-from api.plan import SearchRules
-from api.publications import Publications
-from api.resources import Resources
-from api.scopes import ALL_SCOPES
-from api.search import Searcher
-from api.search_log import SearchLog
+from api.backends.methods import make_methods
+from api.description.specs import make_specs
+from api.publishing.publications import Publications
+from api.searching.highlighting import QueryHighlighter
+from api.searching.plan import SearchRules
+from api.searching.search import Searcher
+from api.searching.search_log import SearchLog
 from api.services import Services
-from api.specs import make_specs
-from api.system import SystemProbe
+from api.state.system import SystemProbe
 from indexer.analysis import get_analyzer
 from indexer.backend import SearchBackend
 from indexer.deadline import Clock

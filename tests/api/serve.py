@@ -2,7 +2,7 @@
 
 import sys
 
-from api.server import run
+from api.process.server import run
 from streams.settings import load_settings
 
 if __name__ == "__main__":

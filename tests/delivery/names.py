@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 from litestar import Litestar
 
+from api.access.scopes import OPEN_PATHS
 from api.app import build_routes
-from api.scopes import OPEN_PATHS
 from infra.cli.main import cli
 from infra.probes.app import make_app
 from infra.probes.health import IndexerHealth

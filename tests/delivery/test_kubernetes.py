@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.server import GRACE_SECONDS
+from api.process.server import GRACE_SECONDS
 from indexer.run import indexer_options
 from infra.local import system
 from streams.cluster import kafka_cluster

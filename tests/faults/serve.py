@@ -14,9 +14,9 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
+from api.access.resources import Resources
 from api.app import create_app
-from api.resources import Resources
-from api.server import make_gate, make_highlighters, run, stopping_with_parent
+from api.process.server import make_gate, make_highlighters, run, stopping_with_parent
 from api.services import Services, open_services
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.registry import LOCAL_ENGINES, indexes_directory, open_backend

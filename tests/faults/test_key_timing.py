@@ -6,8 +6,8 @@ from statistics import median
 
 import pytest
 
-from api.keys import KeyList, KeyRing, make_key, utc_now, write_keys
-from api.scopes import Scope
+from api.access.keys import KeyList, KeyRing, make_key, utc_now, write_keys
+from api.access.scopes import Scope
 
 pytestmark = pytest.mark.faults
 

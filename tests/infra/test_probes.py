@@ -17,7 +17,7 @@ from streams.settings import Settings
 from streams.watermark import Watermark
 from tests.api.application import NOWHERE
 from tests.api.fakes import FakeOffsets
-from tests.api.test_metrics import parse
+from tests.api.state.test_metrics import parse
 
 STALL_SECONDS = 60.0
 

@@ -60,7 +60,7 @@ if child == 0:
     import structlog
     from streams.logs import configure_logs
     configure_logs("warning")
-    search_log = structlog.stdlib.get_logger("api.search_log")
+    search_log = structlog.stdlib.get_logger("api.searching.search_log")
     search_log.warning("search", query="a\\x1b[2Jb\\nadmin action caller=root\\x9b1m")
     search_log.info("too fine")
     structlog.stdlib.get_logger("api.audit").info("admin action", path="/admin/\\x07")

@@ -22,7 +22,7 @@ from streams.metrics import Metrics
 from streams.topics import OffsetProbe, TopicOffsets, ensure_topics
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
-from tests.api.test_metrics import parse
+from tests.api.state.test_metrics import parse
 from tests.faults.nemesis import children_that_run, frozen, postgres_processes
 from tests.indexer.semantic.documents import FILES, put, upsert
 from tests.system.waiting import until

@@ -13,7 +13,7 @@ import pytest
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
-from tests.api.test_metrics import parse
+from tests.api.state.test_metrics import parse
 from tests.faults.nemesis import children_that_run, frozen
 from tests.streams.kafka import produce, records_of
 from tests.system.processes import Program, program, run_command

@@ -9,8 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from api.keys import KeyList, make_key, utc_now, write_keys
-from api.scopes import ALL_SCOPES
+from api.access.keys import KeyList, make_key, utc_now, write_keys
+from api.access.scopes import ALL_SCOPES
 from infra.postgres.roles import READER, WRITER, make_roles, url_of_role
 from infra.supervisor.ports import free_port
 from tests.services.certificates import Certificates

@@ -4,8 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from api.keys import KeyRing
-from api.scopes import Scope
+from api.access.keys import KeyRing
+from api.access.scopes import Scope
 from tests.system.processes import run_command
 
 

@@ -1,0 +1,139 @@
+"""The layer that lets requests in, and no more of them than their client may make.
+
+It lies around the framework, so that no route, and no error of it, is outside.
+
+A key comes as `Authorization: Bearer prefix.secret` (RFC 6750) and in no other way: addresses end up in logs.
+"""
+
+from typing import Final
+
+import msgspec
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
+from litestar.types import Scope as AsgiScope
+
+from api.access.clients import client_of
+from api.access.keys import ApiKey, KeyRing
+from api.access.rates import Allowance, Limits, RateLimiter
+from api.access.scopes import Scope, required_scope
+from api.errors import Forbidden, Unauthenticated
+
+CALLER: Final = "caller"
+"""Where a request's state holds the prefix of the key it came with, or `anonymous`."""
+
+ANONYMOUS: Final = "anonymous"
+NO_LIMITS: Final = Limits()
+
+_SCHEME: Final = "bearer"
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A request that was let in.
+
+    Attributes:
+        caller: the prefix of its key, or `ANONYMOUS`.
+        allowance: what its client has left; None for as much as it likes.
+    """
+
+    caller: str
+    allowance: Allowance | None = None
+
+
+class Gate:
+    """Decides who may do what.
+
+    Args:
+        keys: those that hold.
+        anonymous: what needs no key.
+        limits: how often who may ask.
+        limiter: counts it.
+    """
+
+    def __init__(
+        self, keys: KeyRing, anonymous: frozenset[Scope], limits: Limits = NO_LIMITS, limiter: RateLimiter | None = None
+    ) -> None:
+        self._keys = keys
+        self._anonymous = anonymous
+        self._limits = limits
+        self._limiter = limiter or RateLimiter(None)
+
+    def admit(self, scope: HTTPScope) -> Admitted:
+        """Let a request in, and say who it is from.
+
+        A key that is wrong is refused even where none is needed: its owner believes that it works. Whoever tries keys
+        out is an address like any other, and as limited.
+
+        Raises:
+            TooManyRequests: its client has made too many.
+            Unauthenticated: it has no key and needs one, or the key is wrong.
+            Forbidden: its key is good, but not for this.
+        """
+        needed = required_scope(scope["method"], scope["path"])
+        if needed is None:
+            return Admitted(ANONYMOUS)
+        presented = [value for name, value in scope["headers"] if name == b"authorization"]
+        key = self._keys.find(_bearer(presented)) if presented else None
+        allowance = self._take(key, scope)
+        if presented and key is None:
+            raise Unauthenticated("the key is wrong, expired or revoked", presented=True)
+        if key is None and needed not in self._anonymous:
+            raise Unauthenticated("send a key: Authorization: Bearer ...", presented=False)
+        if key is not None and needed not in key.scopes | self._anonymous:
+            raise Forbidden(needed)
+        return Admitted(ANONYMOUS if key is None else key.prefix, allowance)
+
+    def _take(self, key: ApiKey | None, scope: HTTPScope) -> Allowance | None:
+        if key is not None:
+            return self._limiter.take(f"key {key.prefix}", self._limits.per_key) if self._limits.per_key else None
+        if self._limits.per_address is None:
+            return None
+        peer = scope["client"][0] if scope["client"] else None
+        address = client_of(peer, scope["headers"], self._limits.trusted)
+        return self._limiter.take(f"address {address}", self._limits.per_address)
+
+
+class AuthorisedApp:
+    """An ASGI application that only those reach who may.
+
+    Args:
+        app: the application within.
+        gate: decides.
+    """
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Serve one connection.
+
+        Raises:
+            ApiFault: it is not let in.
+        """
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        admitted = self._gate.admit(scope)
+        scope.setdefault("state", {})[CALLER] = admitted.caller
+        if admitted.allowance is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, _telling(admitted.allowance, send))
+
+
+def _telling(allowance: Allowance, send: Send) -> Send:
+    """Adds to an answer how much its client has left."""
+    headers = [(name.encode(), value.encode()) for name, value in allowance.headers().items()]
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    return tell
+
+
+def _bearer(values: list[bytes]) -> str:
+    """The key of an Authorization header; empty, which is never a key, when there are two or another scheme."""
+    scheme, _, key = values[0].decode("latin-1").partition(" ")
+    return key.strip() if len(values) == 1 and scheme.lower() == _SCHEME else ""

@@ -1,0 +1,149 @@
+"""The OpenAPI 3.1 document, made from the very types that the routes read and write.
+
+Schemas of OpenAPI 3.1 are JSON Schema 2020-12, which msgspec writes itself; what their docstrings say about
+attributes becomes the properties' descriptions.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from api.access.scopes import required_scope
+from api.description.examples import problem_example
+from api.description.operations import OPERATIONS, Body, Operation
+from api.messages.parameters import DocumentVersion
+from api.messages.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
+from streams.document import MAX_ID_BYTES, Document
+from streams.settings import METHODS
+
+_REF: Final = "#/components/schemas/{name}"
+_ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
+
+_STATUSES_TO_COME_BACK: Final = (ProblemKind.OVERLOADED.status, ProblemKind.TOO_MANY_REQUESTS.status)
+_KEPT_AS_METADATA: Final = {"description": "Kept under metadata, what is no scalar as JSON text"}
+_SECURITY: Final = "key"
+_KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
+
+Json = dict[str, Any]
+
+
+def openapi_document(version: str) -> bytes:
+    """The document as JSON.
+
+    Args:
+        version: of this software.
+    """
+    types = list(dict.fromkeys(kind for operation in OPERATIONS for kind in operation.types()))
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
+    by_type = dict(zip([*types, Problem], schemas, strict=True))
+    described = {name: _described(schema) for name, schema in components.items()}
+    for kind in (Document, DocumentVersion):
+        described[kind.__name__]["additionalProperties"] = _KEPT_AS_METADATA
+    shown_as_parameters = {operation.query.__name__ for operation in OPERATIONS if operation.query is not None}
+    paths: dict[str, Json] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, by_type, described)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "embed-search",
+                "version": version,
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "paths": paths,
+            "components": {
+                "securitySchemes": {_SECURITY: {"type": "http", "scheme": "bearer", "description": _KEY_HELP}},
+                "schemas": {name: described[name] for name in sorted(described.keys() - shown_as_parameters)},
+            },
+        }
+    )
+
+
+def _operation(operation: Operation, by_type: dict[Any, Json], components: Json) -> Json:
+    written: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "responses": _responses(operation, by_type),
+    }
+    if scope := required_scope(operation.method.upper(), operation.path):
+        written["description"] = f"Scope: {scope}."
+        written["security"] = [{_SECURITY: []}, {}]
+    if parameters := _parameters(operation, components):
+        written["parameters"] = parameters
+    if operation.requests:
+        content = {body.media_type: _content(body, by_type) for body in operation.requests}
+        written["requestBody"] = {"required": True, "content": content}
+    return written
+
+
+def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
+    responses: Json = {
+        str(status): {"description": body.description, "content": {body.media_type: _content(body, by_type)}}
+        for status, body in operation.answers.items()
+    }
+    kinds = (*operation.problems, *_access_problems(operation), ProblemKind.HEAD_TOO_LARGE, ProblemKind.INTERNAL)
+    for status in sorted({kind.status for kind in kinds}):
+        responses[str(status)] = _problems([kind for kind in kinds if kind.status == status], by_type)
+    return responses
+
+
+def _access_problems(operation: Operation) -> tuple[ProblemKind, ...]:
+    if required_scope(operation.method.upper(), operation.path) is None:
+        return ()
+    return ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.TOO_MANY_REQUESTS
+
+
+def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
+    examples = {kind.slug: {"value": msgspec.to_builtins(problem_example(kind))} for kind in kinds}
+    written: Json = {
+        "description": "; ".join(kind.title for kind in kinds),
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": by_type[Problem], "examples": examples}},
+    }
+    if kinds[0].status in _STATUSES_TO_COME_BACK:
+        schema = {"type": "integer", "examples": [RETRY_AFTER_SECONDS]}
+        written["headers"] = {"Retry-After": {"description": "Seconds to wait", "schema": schema}}
+    return written
+
+
+def _content(body: Body, by_type: dict[Any, Json]) -> Json:
+    schema = {} if body.type is None else by_type[body.type]  # a stream of text, which a schema cannot describe
+    return {"schema": schema, "example": msgspec.to_builtins(body.example)}
+
+
+def _parameters(operation: Operation, components: Json) -> list[Json]:
+    parameters: list[Json] = []
+    if operation.with_id:
+        schema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES}
+        text = "Percent-encoded UTF-8, slashes may stand as they are"
+        parameters.append(
+            {"name": "id", "in": "path", "required": True, "description": text, "schema": schema, "example": "a/b.txt"}
+        )
+    if operation.with_method:
+        names = {"type": "string", "enum": list(METHODS)}
+        text = "A search method that this system runs"
+        parameters.append(
+            {"name": "method", "in": "path", "required": True, "description": text, "schema": names, "example": "bm25"}
+        )
+    if operation.query is not None:
+        properties = components[operation.query.__name__]["properties"]
+        parameters += [_query_parameter(name, dict(schema)) for name, schema in properties.items()]
+    return parameters
+
+
+def _query_parameter(name: str, schema: Json) -> Json:
+    description = schema.pop("description", "")
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _described(schema: Json) -> Json:
+    """The schema of a struct, its docstring taken apart."""
+    docstring: str = schema.get("description", "")
+    properties: dict[str, Json] = {name: dict(field) for name, field in schema.get("properties", {}).items()}
+    for attribute in _ATTRIBUTE.finditer(docstring):
+        if field := properties.get(attribute["name"]):
+            field.setdefault("description", " ".join(attribute["text"].split()))
+    described = schema | {"description": " ".join(docstring.partition("\n\n")[0].split())}
+    return described | {"properties": properties} if properties else described

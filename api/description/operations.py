@@ -1,0 +1,259 @@
+"""Every operation of the API, as the OpenAPI document tells it; a test holds this list against the real routes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from api.backends.breaker import BreakerReport
+from api.description import examples
+from api.messages.parameters import DocumentVersion, SearchParameters, SearchRequest
+from api.messages.problems import ProblemKind
+from api.messages.responses import (
+    BreakersResponse,
+    DocumentResponse,
+    ProbeResponse,
+    PublishResponse,
+    SearchResponse,
+    SystemResponse,
+)
+from indexer.health import HealthResponse
+from streams.document import Document
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+TEXT: Final = "text/plain; version=0.0.4"
+HTML: Final = "text/html"
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A body that is sent or answered.
+
+    Attributes:
+        type: of its JSON; None for text.
+        example: one such value.
+        description: of the answer.
+        media_type: of the body.
+    """
+
+    type: Any
+    example: Any
+    description: str = ""
+    media_type: str = JSON
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One HTTP method on one path.
+
+    Attributes:
+        answers: by status.
+        problems: that it can answer, besides an internal one.
+        requests: bodies it takes, one for each media type.
+        query: type of the query string.
+        with_id: the path ends in a document's id.
+        with_method: the path names a search method.
+    """
+
+    method: Literal["get", "post", "put", "delete"]
+    path: str
+    id: str
+    tag: str
+    summary: str
+    answers: Mapping[int, Body]
+    problems: tuple[ProblemKind, ...] = ()
+    requests: tuple[Body, ...] = ()
+    query: type[msgspec.Struct] | None = None
+    with_id: bool = False
+    with_method: bool = False
+
+    def types(self) -> Iterator[Any]:
+        """The types of all its JSON."""
+        bodies = (*self.requests, *self.answers.values())
+        yield from (body.type for body in bodies if body.type is not None)
+        if self.query is not None:
+            yield self.query
+
+
+_SHORTAGES: Final = (ProblemKind.OVERLOADED, ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_MANY_OPEN_FILES)
+_SEARCH_PROBLEMS: Final = (
+    ProblemKind.INVALID_REQUEST,
+    ProblemKind.INVALID_QUERY,
+    ProblemKind.INVALID_TOKEN,
+    ProblemKind.SEARCH_UNAVAILABLE,
+    *_SHORTAGES,
+)
+_PUBLISH_PROBLEMS: Final = (
+    ProblemKind.INVALID_REQUEST,
+    ProblemKind.INVALID_DOCUMENT,
+    ProblemKind.TOO_LARGE,
+    ProblemKind.UNSUPPORTED_MEDIA_TYPE,
+    ProblemKind.STREAM_UNAVAILABLE,
+    *_SHORTAGES,
+)
+_FOUND: Final = Body(SearchResponse, examples.SEARCH_RESPONSE, "What the methods that could answer have found")
+_PUBLISHED: Final = Body(PublishResponse, examples.PUBLISHED, "Kafka has it; wait_for the token to find it")
+_ALIVE: Final = Body(ProbeResponse, examples.ALIVE, "Yes")
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        "post",
+        "/search",
+        "search",
+        "search",
+        "Search with any of the methods, fused into one list",
+        {200: _FOUND},
+        (*_SEARCH_PROBLEMS, ProblemKind.TOO_LARGE),
+        requests=(Body(SearchRequest, examples.SEARCH_REQUEST),),
+    ),
+    Operation(
+        "get",
+        "/search",
+        "searchByLink",
+        "search",
+        "The same, for links; without q, the newest documents",
+        {200: _FOUND},
+        _SEARCH_PROBLEMS,
+        query=SearchParameters,
+    ),
+    Operation(
+        "post",
+        "/documents",
+        "publishDocuments",
+        "documents",
+        "Publish one document, or a stream of them, one JSON object a line",
+        {202: Body(PublishResponse, examples.LINES_PUBLISHED, "What was published, and which lines were not")},
+        _PUBLISH_PROBLEMS,
+        requests=(Body(Document, examples.DOCUMENT), Body(None, examples.NDJSON, media_type=NDJSON)),
+    ),
+    Operation(
+        "get",
+        "/documents/{id}",
+        "getDocument",
+        "documents",
+        "The stored document, and where it is indexed",
+        {200: Body(DocumentResponse, examples.FOUND, "The newest version that an index holds")},
+        (
+            ProblemKind.INVALID_REQUEST,
+            ProblemKind.INVALID_DOCUMENT,
+            ProblemKind.DOCUMENT_NOT_FOUND,
+            ProblemKind.SEARCH_UNAVAILABLE,
+            *_SHORTAGES,
+        ),
+        with_id=True,
+    ),
+    Operation(
+        "put",
+        "/documents/{id}",
+        "putDocument",
+        "documents",
+        "Publish a version of this document",
+        {202: _PUBLISHED},
+        _PUBLISH_PROBLEMS,
+        requests=(Body(DocumentVersion, examples.DOCUMENT_VERSION),),
+        with_id=True,
+    ),
+    Operation(
+        "delete",
+        "/documents/{id}",
+        "deleteDocument",
+        "documents",
+        "Delete this document from all indexes, by a tombstone",
+        {202: _PUBLISHED},
+        (
+            ProblemKind.INVALID_REQUEST,
+            ProblemKind.INVALID_DOCUMENT,
+            ProblemKind.STREAM_UNAVAILABLE,
+            *_SHORTAGES,
+        ),
+        with_id=True,
+    ),
+    Operation(
+        "get",
+        "/health",
+        "health",
+        "operation",
+        "Whether the system can answer searches, part by part",
+        {
+            200: Body(HealthResponse, examples.HEALTHY, "It can; degraded when something is missing"),
+            503: Body(HealthResponse, examples.UNHEALTHY, "It cannot answer any search"),
+        },
+    ),
+    Operation("get", "/livez", "alive", "operation", "Does this process run?", {200: _ALIVE}),
+    Operation("get", "/startupz", "started", "operation", "Is start-up over?", {200: _ALIVE}),
+    Operation(
+        "get",
+        "/readyz",
+        "ready",
+        "operation",
+        "Does at least one index answer searches?",
+        {200: _ALIVE, 503: Body(ProbeResponse, examples.NOT_READY, "Not yet")},
+    ),
+    Operation(
+        "get",
+        "/system",
+        "system",
+        "operation",
+        "What runs here, and where to publish to",
+        {200: Body(SystemResponse, examples.SYSTEM, "The system")},
+    ),
+    Operation(
+        "get",
+        "/metrics",
+        "metrics",
+        "operation",
+        "Prometheus metrics, summed over all processes of the machine",
+        {200: Body(None, examples.METRICS, "Prometheus' text format", TEXT)},
+    ),
+    Operation(
+        "get",
+        "/admin/breakers",
+        "listBreakers",
+        "administration",
+        "The circuit breakers of the worker that answers; /metrics tells the worst state of all workers",
+        {200: Body(BreakersResponse, examples.BREAKERS, "Every method's breaker")},
+    ),
+    Operation(
+        "post",
+        "/admin/breakers/{method}/open",
+        "openBreaker",
+        "administration",
+        "Keep a method from being called: for all workers, over restarts, until it is reset",
+        {200: Body(BreakerReport, examples.BREAKER_OPEN, "It is open")},
+        (ProblemKind.NOT_FOUND,),
+        with_method=True,
+    ),
+    Operation(
+        "post",
+        "/admin/breakers/{method}/reset",
+        "resetBreaker",
+        "administration",
+        "Let a method be called again, by all workers, and forget its failures",
+        {200: Body(BreakerReport, examples.BREAKER_CLOSED, "It is closed")},
+        (ProblemKind.NOT_FOUND,),
+        with_method=True,
+    ),
+    Operation(
+        "get",
+        "/openapi.json",
+        "openapi",
+        "specifications",
+        "This document",
+        {200: Body(dict[str, Any], {"openapi": "3.1.0"}, "OpenAPI 3.1")},
+    ),
+    Operation(
+        "get",
+        "/asyncapi.json",
+        "asyncapi",
+        "specifications",
+        "The topics of the event stream",
+        {200: Body(dict[str, Any], {"asyncapi": "3.0.0"}, "AsyncAPI 3.0")},
+    ),
+    Operation(
+        "get",
+        "/docs",
+        "docs",
+        "specifications",
+        "This document as a page",
+        {200: Body(None, "<!doctype html>", "Works offline", HTML)},
+    ),
+)

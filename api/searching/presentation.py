@@ -1,0 +1,81 @@
+"""From hits, answers and documents to what a client reads."""
+
+from collections.abc import Mapping, Sequence
+
+from api.fusion import FusedHit
+from api.messages.responses import BackendReport, SearchResult
+from api.searching.fanout import Outcome
+from api.searching.highlighting import QueryHighlighter
+from api.searching.hydration import Page
+from api.searching.snippet import Match, make_snippet
+from indexer.backend import Answer, TotalRelation
+from streams.document import Document, DocumentId
+
+_EMPTY = Document(DocumentId(""), "")
+
+
+def present_results(
+    hits: Sequence[FusedHit],
+    page: Page,
+    answers: Mapping[str, Answer],
+    *,
+    highlighter: QueryHighlighter | None,
+    highlight: bool,
+) -> list[SearchResult]:
+    """The page's results; what was deleted since the search is left out.
+
+    Args:
+        hits: of the page.
+        page: their documents.
+        answers: by method, for the passages that matched.
+        highlighter: of the query; None where there is none.
+        highlight: mark what matched.
+    """
+    passages = _passages(answers)
+    return [
+        _result(hit, page.documents.get(hit.id, _EMPTY), highlighter, passages.get(hit.id, 0), highlight=highlight)
+        for hit in hits
+        if hit.id in page.documents or hit.id in page.failures
+    ]
+
+
+def report(outcome: Outcome) -> BackendReport:
+    """How one method answered."""
+    answer = outcome.answer
+    if answer is None:
+        return BackendReport(outcome.status, outcome.took_ms, error=outcome.error, detail=outcome.detail)
+    return BackendReport(
+        outcome.status,
+        outcome.took_ms,
+        hits=len(answer.hits),
+        total=answer.total,
+        watermark=answer.watermark.public(),
+        detail=outcome.detail,
+    )
+
+
+def relation(answers: Mapping[str, Answer]) -> TotalRelation:
+    """Whether the fused list holds everything that matched."""
+    more = (answer.total > len(answer.hits) or answer.total_relation == "gte" for answer in answers.values())
+    return "gte" if any(more) else "eq"
+
+
+def _passages(answers: Mapping[str, Answer]) -> dict[DocumentId, int]:
+    """Where the passage begins that matched best, for documents of which a method knows it."""
+    return {hit.id: hit.passage[0] for answer in answers.values() for hit in answer.hits if hit.passage is not None}
+
+
+def _result(
+    hit: FusedHit, document: Document, highlighter: QueryHighlighter | None, passage: int, *, highlight: bool
+) -> SearchResult:
+    matches: list[Match] = [] if highlighter is None else highlighter.matches(document.body, hit.methods)
+    return SearchResult(
+        id=hit.id,
+        title=document.title,
+        url=document.url,
+        source=document.source,
+        tags=document.tags,
+        score=hit.score,
+        snippet=make_snippet(document.body, matches, focus=passage, highlight=highlight),
+        methods=dict(hit.methods),
+    )

@@ -1,0 +1,139 @@
+"""Too many requests: who runs, who waits, who is refused, and how soon."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import httpx
+import pytest
+
+from api.access.admission import Bulkhead
+from api.errors import Overloaded
+from streams.metrics import Metrics
+from streams.watermark import Token
+from tests.api.application import make_services, running
+from tests.api.fakes import FakeBackend
+from tests.api.state.test_metrics import parse
+
+SOON = 5.0
+
+
+@asynccontextmanager
+async def _holding(bulkhead: Bulkhead, turns: int) -> AsyncIterator[None]:
+    """Take turns, and give them back at the end."""
+    ended = asyncio.Event()
+    begun = asyncio.Barrier(turns + 1)
+
+    async def hold() -> None:
+        async with bulkhead.turn(SOON):
+            await begun.wait()
+            await ended.wait()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(turns):
+            group.create_task(hold())
+        await begun.wait()
+        yield
+        ended.set()
+
+
+async def test_beyond_the_queue_is_refused_at_once() -> None:
+    """Two run, one waits, the fourth is told so without waiting; the third runs when a turn is free."""
+    bulkhead = Bulkhead("searches", 2, 1, Metrics())
+    ran = asyncio.Event()
+
+    async def third() -> None:
+        async with bulkhead.turn(SOON):
+            ran.set()
+
+    async with _holding(bulkhead, 2):
+        waiting = asyncio.create_task(third())
+        await asyncio.sleep(0)
+        began = monotonic()
+        with pytest.raises(Overloaded, match="2 searches run, and 1 wait"):
+            async with bulkhead.turn(SOON):
+                pytest.fail("there is no turn left")
+        assert monotonic() - began < 0.1
+        assert not ran.is_set()
+    await waiting
+    assert ran.is_set()
+
+
+async def test_who_has_waited_long_enough_is_refused() -> None:
+    """The queue keeps nobody longer than a client has patience."""
+    bulkhead = Bulkhead("searches", 1, 1, Metrics())
+    async with _holding(bulkhead, 1):
+        with pytest.raises(Overloaded):
+            async with bulkhead.turn(0.01):
+                pytest.fail("there is no turn left")
+        with pytest.raises(Overloaded):  # and the place in the queue is free again
+            async with bulkhead.turn(0.01):
+                pytest.fail("there is no turn left")
+
+
+async def test_who_would_wait_too_long_is_refused_before() -> None:
+    """What requests have taken of late tells how long the queue is; one with more patience may still join it."""
+    now = 0.0
+    bulkhead = Bulkhead("searches", 2, 8, Metrics(), clock=lambda: now)
+    for _ in range(100):
+        async with bulkhead.turn(SOON):
+            now += 1.0
+    async with _holding(bulkhead, 2):
+        began = monotonic()
+        with pytest.raises(Overloaded, match="and 0 wait"):
+            async with bulkhead.turn(0.4):
+                pytest.fail("there is no turn left")
+        assert monotonic() - began < 0.1
+        with pytest.raises(Overloaded):
+            async with bulkhead.turn(0.6):
+                pytest.fail("there is no turn left")
+        assert monotonic() - began >= 0.6
+
+
+@pytest.mark.parametrize("leave", [True, False])
+async def test_turns_come_back_however_a_request_ends(*, leave: bool) -> None:
+    """One that fails, or whose client hangs up while it waits or runs, takes no turn along."""
+    bulkhead = Bulkhead("searches", 1, 1, Metrics())
+
+    async def request() -> None:
+        async with bulkhead.turn(SOON):
+            if not leave:
+                raise ValueError("a request failed")
+            await asyncio.Event().wait()
+
+    for _ in range(3):
+        tasks = [asyncio.create_task(request()) for _ in range(2)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            if leave:
+                task.cancel()
+        assert all(isinstance(end, BaseException) for end in await asyncio.gather(*tasks, return_exceptions=True))
+    async with bulkhead.turn(0):
+        pass
+
+
+async def _all_turns_taken(client: httpx.AsyncClient, backend: FakeBackend, path: str) -> asyncio.Task[httpx.Response]:
+    request = asyncio.create_task(client.get(path))
+    await backend.asked("search")
+    return request
+
+
+async def test_too_many_searches_are_a_problem_of_their_own() -> None:
+    """503 with the time to come back, counted; probes, publications and waiting for a token are not concerned."""
+    backend = FakeBackend(("a", 1.0))
+    backend.hang = frozenset({"search"})
+    services = make_services({"bm25": backend}, max_searches=1, timeout_ms=300)
+    async with running(services) as client:
+        first = await _all_turns_taken(client, backend, "/search?q=x")
+        rest = await asyncio.gather(*(client.get("/search?q=x") for _ in range(12)))
+        refused = [response for response in rest if response.json()["type"].endswith("overloaded")]
+        assert len(refused) >= 4
+        assert all((each.status_code, each.headers["retry-after"]) == (503, "2") for each in refused)
+        assert (await client.get("/livez")).status_code == 200
+        token = Token("documents", {0: 1}).encode()
+        waited = await client.get("/search", params={"q": "x", "wait_for": token})
+        assert waited.json()["type"].endswith("search-unavailable")  # it got as far as the index that hangs
+        await first
+        samples = parse((await client.get("/metrics")).text)
+    assert samples["embed_search_refusals_total", (("shortage", "concurrency"),)] == len(refused)

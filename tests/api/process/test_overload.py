@@ -1,0 +1,30 @@
+"""A server that is asked five times as much as it can do goes on doing nearly all that it can."""
+
+from tests.api.fake_worker import PACED_QUERY
+from tests.api.load import Load, quantile
+from tests.api.process.test_server import serving
+from tests.api.state.test_metrics import parse
+
+SECONDS = 4.0
+
+_OPENED = ("embed_search_breaker_changes_total", (("method", "bm25"), ("state", "open")))
+
+
+async def test_goodput_at_five_times_the_capacity() -> None:
+    """At least 80 % of the answers that it gives to as many clients as it serves; the rest is refused soon."""
+    with serving(1, {"EMBED_SEARCH_MAX_SEARCHES": "16"}) as server:
+        load = Load(server.port, f"/search?q={PACED_QUERY}&methods=bm25")
+        healthy = await load.closed_loop(8, SECONDS)
+        assert {sample.status for sample in healthy} == {200}
+        capacity = len(healthy) / SECONDS
+        overloaded = await load.open_loop(5 * capacity, SECONDS)
+        answered = [sample for sample in overloaded if sample.status == 200]
+        refused = [sample for sample in overloaded if sample.status == 503]
+        assert len(answered) + len(refused) == len(overloaded)
+        assert len(answered) / SECONDS >= 0.8 * capacity
+        assert quantile(answered, 0.99) < 1.0
+        assert quantile(refused, 0.5) < 0.1
+        after = await load.closed_loop(8, SECONDS / 4)
+        assert {sample.status for sample in after} == {200}
+        counted = parse(server.client.get("/metrics").text)
+        assert _OPENED not in counted, "overload was taken for a failure of the method"

@@ -12,6 +12,8 @@ import msgspec
 
 from indexer.deadline import Deadline
 from indexer.dump import BlockingDump
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -125,6 +127,30 @@ class SearchBackend(Protocol):
         """
         ...
 
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """Count documents by the values of some fields.
+
+        Raises:
+            InvalidQuery: the client must change the query.
+            DeadlineExceeded: the time ran out.
+            BackendUnavailable: the backend cannot answer now.
+        """
+        ...
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """Why documents have the scores that `search` gives them; those that do not match are left out.
+
+        Args:
+            query: that found them; its limit means nothing here.
+            ids: of the documents, few.
+
+        Raises:
+            InvalidQuery: the client must change the query.
+            DeadlineExceeded: the time ran out.
+            BackendUnavailable: the backend cannot answer now.
+        """
+        ...
+
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """The stored documents of those ids that the index holds."""
         ...
@@ -147,6 +173,14 @@ class BlockingSearcher(Protocol):
 
     def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
+        ...
+
+    def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        ...
+
+    def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
         ...
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:

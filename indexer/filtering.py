@@ -64,22 +64,25 @@ def label(field: str, value: Scalar) -> Label:
         field: `source`, `tags`, `language` or, of metadata, `metadata.` and its name.
         value: numbers are equal as JSON's are, 1 and 1.0; a language is equal in any case.
     """
-    if field == "language" and isinstance(value, str):
-        value = value.lower()
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    named = field.encode() + b"\0" + _encoded(value).encode()
+    named = field.encode() + b"\0" + _encoded(_canonical(field, value)).encode()
     return Label(int.from_bytes(blake2b(named, digest_size=8).digest(), "little"))
 
 
 def labels_of(document: Document) -> set[Label]:
     """What a document can be found by; see `Filter`."""
-    labels = {label("tags", tag) for tag in document.tags}
-    labels |= {label(METADATA + name, value) for name, value in document.metadata.items()}
-    labels |= {label("language", tag) for tag in _ranges(document.language)}
+    return {label(field, value) for field, value in named_values(document)}
+
+
+def named_values(document: Document) -> Iterator[tuple[str, Scalar]]:
+    """Each field of a document that it can be found by, with a value; equal values are written alike."""
+    for tag in document.tags:
+        yield "tags", tag
+    for name, value in document.metadata.items():
+        yield METADATA + name, _canonical(METADATA + name, value)
+    for tag in _ranges(document.language):
+        yield "language", tag.lower()
     if document.source:
-        labels.add(label("source", document.source))
-    return labels
+        yield "source", document.source
 
 
 def microseconds(moment: datetime) -> int:
@@ -90,6 +93,12 @@ def microseconds(moment: datetime) -> int:
 def published_us(document: Document) -> int | None:
     """When a document was published, in microseconds since the epoch."""
     return None if document.published_at is None else microseconds(document.published_at)
+
+
+def _canonical(field: str, value: Scalar) -> Scalar:
+    if field == "language" and isinstance(value, str):
+        return value.lower()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _ranges(language: str) -> Iterator[str]:

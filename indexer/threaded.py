@@ -16,6 +16,8 @@ from typing import Final, ParamSpec, TypeVar
 from indexer.backend import Answer, BlockingSearcher, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation, GenerationHold, live_generation, live_stamp
 from indexer.writer import BlockingWriter, Rejection
@@ -187,6 +189,14 @@ class ThreadedBackend:
     async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         return await self._run(deadline, lambda: self._live.current().newest(limit, deadline, only))
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        return await self._run(asked.deadline, lambda: self._live.current().count(asked))
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        return await self._run(query.deadline, lambda: self._live.current().explain(query, ids))
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

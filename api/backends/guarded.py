@@ -16,6 +16,8 @@ from api.errors import BackendBusy, BackendFailed
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, IndexFault
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -48,6 +50,14 @@ class GuardedBackend:
     async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         return await self._guard(self._inner.newest(limit, deadline, only), deadline)
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        return await self._guard(self._inner.count(asked), asked.deadline)
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        return await self._guard(self._inner.explain(query, ids), query.deadline)
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

@@ -8,6 +8,8 @@ from api.errors import BackendFailed, BreakerOpen
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -50,6 +52,14 @@ class MeasuredBackend:
     async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
         """As `SearchBackend.newest`."""
         return await self._counted(self._inner.newest(limit, deadline, only))
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        return await self._counted(self._inner.count(asked))
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        return await self._counted(self._inner.explain(query, ids))
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

@@ -7,6 +7,8 @@ from opentelemetry.trace import Span
 
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
@@ -36,6 +38,20 @@ class TracedBackend:
         """As `SearchBackend.newest`."""
         with self._span("newest") as span:
             return _told(span, await self._inner.newest(limit, deadline, only))
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        with self._span("count") as span:
+            counts = await self._inner.count(asked)
+            span.set_attribute("embed_search.documents", counts.documents)
+            return counts
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        with self._span("explain") as span:
+            explained = await self._inner.explain(query, ids)
+            span.set_attribute("embed_search.documents", len(explained))
+            return explained
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

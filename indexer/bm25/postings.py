@@ -46,9 +46,10 @@ from streams.document import Document, DocumentId
 
 INDEX: Final = "bm25"
 
-FORMAT_VERSION: Final = 5
+FORMAT_VERSION: Final = 6
 """Of a bm25 generation: segment files, manifest, analysis and the weight of a title.
 
+6: columns of values, for facets.
 5: flags and rows behind dense lists.
 4: segment files of format 3; flags of documents behind frequent lists.
 3: segment files of format 2.

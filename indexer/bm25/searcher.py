@@ -1,7 +1,7 @@
 """Answers bag-of-words queries, by the kernel of `indexer.bm25.answering`."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 from operator import neg
@@ -15,14 +15,17 @@ from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Hit, Query
 from indexer.bm25.answering import AT, HIT_FIELDS, STATES, TOO_LONG, UNCHECKED, answer, space_for
 from indexer.bm25.blocks import SCORE_UNITS
+from indexer.bm25.explaining import TermStatistics
 from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_keys
 from indexer.bm25.scoring import Scorer
 from indexer.bm25.table import SegmentFlags, segment_flags, table_of
 from indexer.bm25.topk import POSTINGS_A_CALL
 from indexer.errors import GenerationUnusable
+from indexer.explanation import Explanation
 from indexer.filtering import Filter
 from indexer.generation import Generation
-from indexer.segment import SegmentedSearcher, Snapshot
+from indexer.segment import ABSENT, Segment, SegmentedSearcher, Snapshot
+from indexer.segment.tombstones import Flags
 from streams.document import DocumentId
 
 _ID_BYTES: Final = 4096
@@ -52,14 +55,32 @@ class Bm25Searcher(SegmentedSearcher[Bm25Contents]):
         super().close()
 
     def _search(self, snapshot: Snapshot[Bm25Contents], query: Query) -> Answer:
-        repetitions = dict[str, int]()
-        for term in self._analyzer.terms(query.text):
-            repetitions[term] = repetitions.get(term, 0) + 1
+        repetitions = _repetitions(self._analyzer.terms(query.text))
         hits, total = list[Hit](), 0
         scorer = _scorer(snapshot.manifest.summary)
         if repetitions and scorer is not None:
             hits, total = self._searched(snapshot).search(repetitions, scorer, query)
         return Answer(hits, total, snapshot.manifest.watermark)
+
+    def _matching(self, snapshot: Snapshot[Bm25Contents], query: Query) -> tuple[list[Flags], bool]:
+        keys = term_keys(dict.fromkeys(self._analyzer.terms(query.text)))
+        return [_with_any(segment, keys, query) for segment in snapshot.segments], True
+
+    def _explain(
+        self,
+        snapshot: Snapshot[Bm25Contents],
+        query: Query,
+        located: Mapping[DocumentId, tuple[Segment[Bm25Contents], int]],
+    ) -> Iterator[tuple[DocumentId, Explanation]]:
+        repetitions = _repetitions(self._analyzer.terms(query.text))
+        scorer = _scorer(snapshot.manifest.summary)
+        if not repetitions or scorer is None:
+            return
+        terms = TermStatistics(snapshot.segments, repetitions, query.deadline)
+        for document_id, document in located.items():
+            explained = terms.explain(document, scorer)
+            if explained.details:
+                yield document_id, explained
 
     def _searched(self, snapshot: Snapshot[Bm25Contents]) -> "_SearchedSnapshot":
         newest = self._newest
@@ -115,6 +136,26 @@ class _SearchedSnapshot:
         if not only:
             return self._table.live
         return segment_flags([segment.passing(only) for segment in self._segments])
+
+
+def _repetitions(terms: Iterable[str]) -> dict[str, int]:
+    """How often each term is asked for, in the order in which they come."""
+    repetitions = dict[str, int]()
+    for term in terms:
+        repetitions[term] = repetitions.get(term, 0) + 1
+    return repetitions
+
+
+def _with_any(segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64], query: Query) -> Flags:
+    """The documents of a segment that have a term and may be found."""
+    postings = segment.contents.postings
+    held = np.zeros(len(segment.documents), np.bool_)
+    places, _ = postings.locate(keys)
+    for place in places[places != ABSENT].tolist():
+        query.deadline.check()
+        held[postings.at(place)[:, 0]] = True
+    passing = segment.passing(query.only)
+    return held if passing is None else held & passing
 
 
 def _hits(numbers: list[int], texts: bytes, limit: int) -> list[Hit]:

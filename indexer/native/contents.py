@@ -36,7 +36,7 @@ from streams.document import Document
 
 INDEX: Final = "native"
 
-FORMAT_VERSION: Final = 5
+FORMAT_VERSION: Final = 6
 """Of a native generation: segment files, manifest and case folding.
 
 1: raw text, postings of trigrams of the folded text, as RE2 of Unicode 14 folds.
@@ -44,6 +44,7 @@ FORMAT_VERSION: Final = 5
 3: stored documents without title and body, which are in the text.
 4: segment files of format 2.
 5: segment files of format 3.
+6: columns of values, for facets.
 """
 
 _COLUMNS: Final = 1

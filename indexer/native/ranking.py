@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from indexer.native.tallies import COUNTED_LINES, Numbers
 
-_HALF_OF_COUNT: Final = 3
-_DENSITY_BYTES: Final = 1_024
-_DENSITY_WEIGHT: Final = 0.5
+HALF_OF_COUNT: Final = 3
+DENSITY_BYTES: Final = 1_024
+DENSITY_WEIGHT: Final = 0.5
 
 PATH: Final = 0.5
 """What a match in the id adds to a score; added last, to those that it can bring among the best."""
@@ -41,8 +41,14 @@ def scores(counts: Numbers, words: Numbers, lengths: Numbers, in_title: npt.NDAr
         lengths: bytes of each text.
         in_title: whether the first match begins in the title.
     """
-    density = counts * _DENSITY_BYTES / np.maximum(1, lengths)
-    return counts / (counts + _HALF_OF_COUNT) + _DENSITY_WEIGHT * density / (density + 1) + in_title + words / counts
+    density = density_of(counts, lengths)
+    return counts / (counts + HALF_OF_COUNT) + DENSITY_WEIGHT * density / (density + 1) + in_title + words / counts
+
+
+def density_of(counts: Numbers, lengths: Numbers) -> Scores:
+    """Lines in `DENSITY_BYTES` of each text; arguments as `scores`."""
+    density: Scores = counts * DENSITY_BYTES / np.maximum(1, lengths)
+    return density
 
 
 def highest_scores(lengths: Numbers, in_title: npt.NDArray[np.bool_]) -> Scores:

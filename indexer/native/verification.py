@@ -66,11 +66,11 @@ class Verifier:
         lines = pattern.lines if pattern.needle is None and len(candidates) >= _MANY_CANDIDATES else None
         needle = pattern.needle or (_rarest(contents, pattern.required) if lines is None else None)
         if needle is None and lines is None:
-            return self._by_regex(contents, candidates.tolist())
+            return self.find_by_regex(contents, candidates.tolist())
         foreign = self._foreign(contents, candidates, needle)
         return _joined(
             *self._by_kernels(contents, candidates[~foreign], needle, lines),
-            self._by_regex(contents, candidates[foreign].tolist()),
+            self.find_by_regex(contents, candidates[foreign].tolist()),
         )
 
     def count(self, contents: NativeContents, ordinals: Ordinals, places: Numbers) -> Tallies:
@@ -136,7 +136,7 @@ class Verifier:
             yield from self._by_lines(contents, candidates, needle)
         else:
             promising = (each.ordinals.tolist() for each in self._scans(contents, candidates, needle))
-            yield self._by_regex(contents, chain.from_iterable(promising))
+            yield self.find_by_regex(contents, chain.from_iterable(promising))
 
     def _scans(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that hold a literal, some at a time, until the time is up."""
@@ -168,10 +168,11 @@ class Verifier:
     def _in_or_behind_title(self, contents: NativeContents, ordinals: Ordinals, places: Numbers) -> Found:
         """First matches that are at `places` or later: where that may be in the title or behind it, look."""
         open_question = places < contents.titles[ordinals]
-        looked_at = self._by_regex(contents, ordinals[open_question].tolist())
+        looked_at = self.find_by_regex(contents, ordinals[open_question].tolist())
         return _joined(Found(ordinals[~open_question], Tallies.uncounted(places[~open_question])), looked_at)
 
-    def _by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> Found:
+    def find_by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> Found:
+        """The documents that match, as RE2 alone finds them."""
         found = list(self._each_by_regex(contents, ordinals))
         matching = np.array([ordinal for ordinal, _ in found], np.uint32)
         return Found(matching, Tallies.uncounted(np.array([place for _, place in found], np.int64)))

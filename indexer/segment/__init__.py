@@ -6,6 +6,8 @@
     documents   its stored documents, ids and positions
     ids         where its ids lie, for kernels
     filters     what its documents are filtered by
+    facets      what they are counted by
+    counting    the counts of several segments
     postings    its posting lists
     dictionary  the kernel that finds them
     packing     kernels: posting lists, bit by bit

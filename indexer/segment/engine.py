@@ -13,6 +13,7 @@ import numpy as np
 from indexer.errors import GenerationUnusable
 from indexer.filtering import Filter
 from indexer.segment.documents import StoredDocuments
+from indexer.segment.facets import FacetColumns
 from indexer.segment.file import SegmentFile, SegmentFileBuilder
 from indexer.segment.filters import FilteredDocuments
 from indexer.segment.manifest import SegmentEntry
@@ -38,6 +39,7 @@ class Segment(Generic[C]):
         file: its file.
         documents: its documents.
         filters: what they are filtered by.
+        facets: what they are counted by.
         contents: what the engine keeps in it.
         live: by ordinal, true for documents that are not deleted; None when none is.
     """
@@ -49,9 +51,10 @@ class Segment(Generic[C]):
         self.file = file
         self.documents = StoredDocuments(file)
         self.filters = FilteredDocuments(file)
+        self.facets = FacetColumns(file)
         self.contents = engine.open(file)
         self.live = live
-        if {len(self.documents), len(self.filters)} != {entry.documents}:
+        if {len(self.documents), len(self.filters), len(self.facets)} != {entry.documents}:
             raise GenerationUnusable(f"{file.path} holds {len(self.documents)} documents, not {entry.documents}")
 
     @classmethod

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from indexer.segment.damage import verify
 from indexer.segment.documents import merge_documents
 from indexer.segment.engine import Segment, SegmentEngine, merged_ordinals
+from indexer.segment.facets import merge_facets
 from indexer.segment.file import SegmentFileBuilder
 from indexer.segment.filters import merge_filters
 from indexer.segment.manifest import SegmentEntry
@@ -104,8 +105,9 @@ class Merger(Generic[C]):
             verify(source.file, self._go_on)
         with SegmentFileBuilder(path, on_write=self._go_on) as builder:
             count = merge_documents(builder, [(source.documents, source.kept) for source in sources])
-            filters = [source.filters for source in sources]
-            merge_filters(builder, list(zip(filters, merged_ordinals(sources), strict=True)))
+            ordinals = merged_ordinals(sources)
+            merge_filters(builder, list(zip([source.filters for source in sources], ordinals, strict=True)))
+            merge_facets(builder, list(zip([source.facets for source in sources], ordinals, strict=True)))
             self._engine.merge(builder, sources)
             entry = SegmentEntry(path.name, builder.finish(), count)
         return Segment.open(self._directory, entry, self._engine)

@@ -10,14 +10,18 @@ from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.dump import BlockingDump, DumpedDocument, dumped
 from indexer.errors import BackendUnavailable, GenerationUnusable
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
+from indexer.segment.counting import count_values
 from indexer.segment.documents import hash_ids
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.pages import SegmentDamaged
 from indexer.segment.ranking import Matches, best_hits
 from indexer.segment.snapshot import Snapshot, SnapshotReader
 from indexer.segment.suspects import mark_suspect
+from indexer.segment.tombstones import Flags
 from streams.change import StoredDocument
 from streams.document import DocumentId
 
@@ -64,18 +68,39 @@ class SegmentedSearcher(ABC, Generic[C]):
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
 
+    def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        asked.deadline.check()
+        try:
+            snapshot = self._reader.current()
+            counted, whole = self._matching_or_all(snapshot, asked)
+            missing = len(asked.ids) - _mark(snapshot, asked.ids, counted)
+            columns = [segment.facets for segment in snapshot.segments]
+            fields = count_values(list(zip(columns, counted, strict=True)), asked)
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
+        documents = sum(int(np.count_nonzero(each)) for each in counted)
+        return FacetCounts(fields, documents, missing, whole)
+
+    def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        query.deadline.check()
+        try:
+            snapshot = self._reader.current()
+            located = {ids[place]: (segment, ordinal) for place, segment, ordinal in _located(snapshot, ids)}
+            return dict(self._explain(snapshot, query, located))
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
+
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         found: dict[DocumentId, StoredDocument] = {}
         if not ids:
             return found
-        hashes = hash_ids(ids)
         try:
-            for segment in self._reader.current().segments:
-                for place, ordinal in segment.documents.find(ids, hashes):
-                    if segment.is_live(ordinal):
-                        deadline.check()
-                        found[ids[place]] = self._restored(segment, ordinal, segment.documents.document(ordinal))
+            for place, segment, ordinal in _located(self._reader.current(), ids):
+                deadline.check()
+                found[ids[place]] = self._restored(segment, ordinal, segment.documents.document(ordinal))
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
         return found
@@ -126,6 +151,23 @@ class SegmentedSearcher(ABC, Generic[C]):
     def _search(self, snapshot: Snapshot[C], query: Query) -> Answer:
         """Answer a query from one snapshot."""
 
+    @abstractmethod
+    def _matching(self, snapshot: Snapshot[C], query: Query) -> tuple[list[Flags], bool]:
+        """Which documents match and may be found, by ordinal, of each segment; and whether time sufficed for all."""
+
+    @abstractmethod
+    def _explain(
+        self, snapshot: Snapshot[C], query: Query, located: Mapping[DocumentId, tuple[Segment[C], int]]
+    ) -> Iterator[tuple[DocumentId, Explanation]]:
+        """Explain the scores of documents of which segment and ordinal are known."""
+
+    def _matching_or_all(self, snapshot: Snapshot[C], asked: FacetQuery) -> tuple[list[Flags], bool]:
+        if asked.text is not None:
+            return self._matching(snapshot, Query(asked.text, 1, asked.deadline, asked.only))
+        if not asked.everything:
+            return [np.zeros(len(segment.documents), np.bool_) for segment in snapshot.segments], True
+        return [_passing(segment, asked.only) for segment in snapshot.segments], True
+
     def _dumped(self, snapshot: Snapshot[C]) -> Iterator[DumpedDocument]:
         try:
             yield from map(dumped, self._stored(snapshot))
@@ -149,6 +191,31 @@ class SegmentedSearcher(ABC, Generic[C]):
         if isinstance(fault, SegmentDamaged):
             mark_suspect(self._directory, fault)
         return BackendUnavailable(str(fault))
+
+
+def _passing(segment: Segment[C], only: Filter) -> Flags:
+    """A copy: documents that are asked for by their ids are added to it."""
+    passing = segment.passing(only)
+    return np.array(segment.kept if passing is None else passing)
+
+
+def _mark(snapshot: Snapshot[C], ids: Sequence[DocumentId], counted: Sequence[Flags]) -> int:
+    """Count documents by their ids too; and how many of them there are."""
+    flags = {id(segment): each for segment, each in zip(snapshot.segments, counted, strict=True)}
+    held = 0
+    for _, segment, ordinal in _located(snapshot, ids):
+        flags[id(segment)][ordinal] = True
+        held += 1
+    return held
+
+
+def _located(snapshot: Snapshot[C], ids: Sequence[DocumentId]) -> Iterator[tuple[int, Segment[C], int]]:
+    """Place in `ids`, segment and ordinal of each document that there is."""
+    hashes = hash_ids(ids)
+    for segment in snapshot.segments:
+        for place, ordinal in segment.documents.find(ids, hashes):
+            if segment.is_live(ordinal):
+                yield place, segment, ordinal
 
 
 def _by_time(segment: Segment[C], only: Filter) -> Matches:

@@ -17,6 +17,7 @@ from indexer.generation import Generation, check_present
 from indexer.segment.damage import Scrub, open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
+from indexer.segment.facets import write_facets
 from indexer.segment.file import SegmentFileBuilder
 from indexer.segment.filters import write_filters
 from indexer.segment.lock import WriterLock
@@ -214,6 +215,7 @@ class SegmentedWriter(Generic[C]):
             count = write_documents(builder, map(encode_record, stored))
             documents = [upsert.document for upsert in upserts]
             write_filters(builder, documents)
+            write_facets(builder, documents)
             self._engine.build(builder, documents)
             self._segments.append(self._opened(builder, count))
 

@@ -19,9 +19,13 @@ from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbeddingFault, ModelDescription, QueryMetrics
 from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
+from indexer.semantic.counting import count_stored
+from indexer.semantic.explaining import explain_nearness
 from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
 from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, index_faults
 from indexer.semantic.query_model import QueryModels
@@ -109,6 +113,18 @@ class SemanticBackend:
             watermark = await read_watermark(connection, generation)
         hits = [Hit(DocumentId(row["id"]), float(row["timestamp_ms"])) for row in rows]
         return Answer(hits, total, watermark)
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`; of a query, what was found is counted, and not all that is near."""
+        async with self._transaction(asked.deadline) as (connection, generation):
+            return await count_stored(connection, generation, asked)
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        model, vector, _ = await self._vector(query.text, query.deadline)
+        async with self._transaction(query.deadline) as (connection, live):
+            generation = await self._embedded_with(model, connection, live)
+            return await explain_nearness(connection, generation, vector, ids)
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""

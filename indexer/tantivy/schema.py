@@ -18,9 +18,10 @@ from streams.errors import SettingsError
 
 INDEX: Final = "tantivy"
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Of the schema and of what the `stored` field holds.
 
+3: values, for facets.
 2: labels, published (microseconds since the epoch; none without a date).
 1: id, title, body, source, tags, language, stored (JSON of a StoredDocument), timestamp, offset.
 """
@@ -35,6 +36,8 @@ TIMESTAMP: Final = "timestamp"
 OFFSET: Final = "offset"
 LABELS: Final = "labels"
 PUBLISHED: Final = "published"
+VALUES: Final = "values"
+"""The names of what a document is counted by, see `indexer.facets`."""
 
 MANIFEST: Final = "meta.json"
 """Tantivy's list of segments, replaced by every commit and merge."""
@@ -136,6 +139,7 @@ def _schema() -> tantivy.Schema:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     builder.add_bytes_field(STORED, stored=True)
     builder.add_unsigned_field(LABELS, indexed=True)
+    builder.add_text_field(VALUES, tokenizer_name="raw", index_option="basic", fast=True)
     for name in (TIMESTAMP, OFFSET, PUBLISHED):
         builder.add_integer_field(name, fast=True)
     return builder.build()

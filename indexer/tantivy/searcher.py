@@ -15,10 +15,14 @@ from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.dump import BlockingDump, DumpedDocument, dumped
 from indexer.errors import BackendUnavailable, GenerationUnusable, IndexFault
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation
 from indexer.tantivy.compiler import Compiler
+from indexer.tantivy.counting import count_matches, count_values, with_ids
 from indexer.tantivy.dumping import stored_documents
+from indexer.tantivy.explaining import explain
 from indexer.tantivy.marker import committed_watermarks, recover_watermark
 from indexer.tantivy.narrowing import narrowed
 from indexer.tantivy.ranking import best_hits
@@ -94,6 +98,26 @@ class TantivySearcher:
             total, named = best_hits(snapshot.searcher, among, limit, order_by=TIMESTAMP)
         return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
 
+    def count(self, asked: FacetQuery) -> FacetCounts:
+        """As `SearchBackend.count`."""
+        ids = [name for name in asked.ids if "\0" not in name]  # the marker's id is nobody's
+        with self._engine_faults():
+            snapshot = self._snapshot()
+            among = narrowed(self._schema, self._among(asked, snapshot.searcher), asked.only)
+            asked.deadline.check()
+            query, held = with_ids(self._schema, snapshot.searcher, among, ids)
+            fields, whole = count_values(snapshot.searcher, query, asked)
+            documents = count_matches(snapshot.searcher, query)
+        return FacetCounts(fields, documents, len(asked.ids) - held, whole)
+
+    def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """As `SearchBackend.explain`."""
+        wanted = [name for name in ids if "\0" not in name]  # the marker's id is nobody's
+        with self._engine_faults():
+            searcher = self._snapshot().searcher
+            compiled = self._compiler.compile(understand(query.text).node, searcher)
+            return dict(explain(searcher, self._schema, compiled, wanted, query.deadline))
+
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         wanted = [name for name in ids if "\0" not in name]  # the marker's id is nobody's
@@ -134,6 +158,12 @@ class TantivySearcher:
             if isinstance(exc, IndexFault) or not is_engine_fault(exc):
                 raise
             raise BackendUnavailable(f"tantivy cannot read {self._generation.directory}: {exc}") from exc
+
+    def _among(self, asked: FacetQuery, searcher: tantivy.Searcher) -> tantivy.Query:
+        """What is counted besides ids, the filter left out."""
+        if asked.text is not None:
+            return self._compiler.compile(understand(asked.text).node, searcher)
+        return self._compiler.every_document() if asked.everything else tantivy.Query.empty_query()
 
     def _dumped(self, searcher: tantivy.Searcher) -> Iterator[DumpedDocument]:
         with self._engine_faults():

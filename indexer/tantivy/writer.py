@@ -15,6 +15,7 @@ import tantivy
 from indexer.deadline import Deadline
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed, WriterLocked
+from indexer.facets import facet_names
 from indexer.filtering import labels_of, published_us
 from indexer.generation import Generation, check_present
 from indexer.tantivy.marker import (
@@ -32,6 +33,7 @@ from indexer.tantivy.schema import (
     PUBLISHED,
     STORED,
     TIMESTAMP,
+    VALUES,
     index_exists,
     is_engine_fault,
     open_index,
@@ -225,6 +227,8 @@ def _tantivy_document(change: Upsert) -> tantivy.Document:
     document.add_integer(OFFSET, position.offset)
     for label in sorted(labels_of(source)):
         document.add_unsigned(LABELS, label)
+    for name in sorted(facet_names(source)):
+        document.add_text(VALUES, name.decode())
     published = published_us(source)
     if published is not None:
         document.add_integer(PUBLISHED, published)

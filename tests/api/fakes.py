@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from indexer.backend import Answer, Hit, IndexStats, Query
 from indexer.deadline import Deadline
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery, count_documents
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import Position, StoredDocument
 from streams.document import Document, DocumentId, check_document
@@ -34,6 +36,8 @@ class FakeBackend:
         begun: how often each operation was begun.
         searches: limits of the searches so far.
         filters: of what was asked so far; they change nothing here.
+        counts: what was to be counted so far.
+        explained: ids of what was to be explained so far.
         fetched: ids of the fetches so far.
         cancelled: how many hanging operations were cancelled.
     """
@@ -43,7 +47,7 @@ class FakeBackend:
         self._refuse_disorder()
         self.documents = {hit.id: stored(hit.id) for hit in self.ranking}
         self.fault: BaseException | None = None
-        self.faulty = frozenset({"search", "newest", "fetch", "stats"})
+        self.faulty = frozenset({"search", "newest", "count", "explain", "fetch", "stats"})
         self.hang: frozenset[str] = frozenset()
         self.detail = ""
         self.read = read
@@ -52,6 +56,8 @@ class FakeBackend:
         self._beginning = asyncio.Condition()
         self.searches: list[int] = []
         self.filters: list[Filter] = []
+        self.counts: list[FacetQuery] = []
+        self.explained: list[list[DocumentId]] = []
         self.fetched: list[list[DocumentId]] = []
         self.cancelled = 0
         self.closed = False
@@ -72,6 +78,24 @@ class FakeBackend:
         newest = sorted(self.documents.values(), key=lambda found: (-found.position.timestamp_ms, found.document.id))
         hits = [Hit(found.document.id, float(found.position.timestamp_ms)) for found in newest]
         return Answer(hits[:limit], len(hits), self._watermark())
+
+    async def count(self, asked: FacetQuery) -> FacetCounts:
+        """What every query matches, and what is asked for by id."""
+        assert asked.fields, "nothing is not counted"
+        assert len(set(asked.ids)) == len(asked.ids), "no document is named twice"
+        assert (asked.text is None) is asked.everything
+        self.counts.append(asked)
+        await self._begin("count", asked.deadline)
+        matching = {hit.id for hit in self.ranking} | (set(asked.ids) & self.documents.keys())
+        fields, documents = count_documents((self.documents[name].document for name in matching), asked)
+        return FacetCounts(fields, documents, len(set(asked.ids) - self.documents.keys()))
+
+    async def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """The score of the ranking, as it is."""
+        assert ids, "nothing is not explained"
+        self.explained.append(list(ids))
+        await self._begin("explain", query.deadline)
+        return {hit.id: Explanation("as it is", hit.score) for hit in self.ranking if hit.id in ids}
 
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """The stored documents."""

@@ -12,6 +12,8 @@ from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.dump import BlockingDump
 from indexer.errors import BackendUnavailable, DeadlineExceeded, GenerationUnusable, WriterFailed
+from indexer.explanation import Explanation
+from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from indexer.generation import Generation, GenerationSettings, create_generation, open_or_create_live, promote
 from indexer.threaded import MAX_WAITING, LiveSearcher, ThreadedBackend, ThreadedWriter
@@ -99,6 +101,17 @@ class FakeSearcher:
         deadline.check()
         assert not only
         return Answer((), limit, Watermark(), detail=self.generation)
+
+    def count(self, asked: FacetQuery) -> FacetCounts:
+        """It holds nothing."""
+        asked.deadline.check()
+        return FacetCounts({}, 0, len(asked.ids))
+
+    def explain(self, query: Query, ids: Sequence[DocumentId]) -> Mapping[DocumentId, Explanation]:
+        """It holds nothing."""
+        query.deadline.check()
+        assert ids
+        return {}
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """It holds nothing."""

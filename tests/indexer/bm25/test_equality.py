@@ -1,5 +1,6 @@
 """The scores are those of `rank_bm25.BM25Okapi`, whatever happened to the index before."""
 
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +14,10 @@ from rank_bm25 import BM25Okapi
 from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Query
 from indexer.bm25 import Bm25Searcher, Bm25Writer, generation_settings
+from indexer.bm25.blocks import SCORE_UNITS
 from indexer.bm25.postings import Bm25Engine
 from indexer.deadline import Deadline
+from indexer.explanation import Explanation
 from indexer.generation import open_or_create_live
 from streams.change import Delete, Position, Upsert
 from streams.document import Document, DocumentId
@@ -87,6 +90,22 @@ class AgainstRankBm25(RuleBasedStateMachine):
             assert hit.score == pytest.approx(expected[hit.id], rel=1e-5, abs=1e-12)
         assert list(answer.hits) == sorted(answer.hits, key=lambda hit: (-hit.score, hit.id))
 
+    @rule(query=TEXTS)
+    def explain(self, query: str) -> None:
+        """Each score is the sum of its terms, each of which is the product of its factors, which follow the formula."""
+        answer = self._ask(query)
+        explained = self.searcher.explain(Query(query or ".", 100, Deadline.after(60)), [hit.id for hit in answer.hits])
+        assert explained.keys() == {hit.id for hit in answer.hits}
+        for hit in answer.hits:
+            explanation = explained[hit.id]
+            assert explanation.value == pytest.approx(
+                hit.score, rel=1e-9, abs=2 * len(explanation.details) / SCORE_UNITS
+            )
+            assert explanation.value == pytest.approx(sum(_value(term) for term in explanation.details), rel=1e-9)
+            for term in explanation.details:
+                assert _value(term) == pytest.approx(math.prod(map(_value, term.details)), rel=1e-9)
+                _check_formula(term)
+
     @invariant()
     def one_copy_of_each(self) -> None:
         """The index holds each committed document once."""
@@ -117,6 +136,25 @@ class AgainstRankBm25(RuleBasedStateMachine):
             for document_id, tokens, score in zip(self.committed, corpus, scores, strict=True)
             if not set(terms).isdisjoint(tokens)
         }
+
+
+def _value(explanation: Explanation) -> float:
+    assert explanation.value is not None
+    return explanation.value
+
+
+def _check_formula(term: Explanation) -> None:
+    """Work the formula out by what the explanation says goes into it."""
+    idf, saturation = term.details[-2:]
+    documents, frequency = map(_value, idf.details)
+    own = math.log(documents - frequency + 0.5) - math.log(frequency + 0.5)
+    assert _value(idf) == pytest.approx(own, rel=1e-9, abs=1e-12) or (own < 0 and "average idf" in idf.description)
+    tf, k1, norm = saturation.details
+    b, length, average = map(_value, norm.details)
+    assert _value(norm) == pytest.approx(1 - b + b * length / average, rel=1e-9)
+    assert _value(saturation) == pytest.approx(
+        _value(tf) * (_value(k1) + 1) / (_value(tf) + _value(k1) * _value(norm)), rel=1e-9
+    )
 
 
 TestAgainstRankBm25 = AgainstRankBm25.TestCase

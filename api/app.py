@@ -15,8 +15,9 @@ from api.routes.breakers import list_breakers, open_breaker, reset_breaker
 from api.routes.documents import delete_document, get_document, publish, put_document
 from api.routes.health import health, livez, readyz, startupz, system
 from api.routes.metrics import metrics as metrics_route
+from api.routes.pages import admin_page, page_file, search_page
 from api.routes.requests import SERVICES, AnyRequest, before_request, provide_services, trace_id
-from api.routes.search import search, search_by_link
+from api.routes.search import search, search_by_link, stream_search
 from api.routes.specs import asyncapi, docs, openapi
 from api.services import Services
 from streams.metrics import Metrics
@@ -25,6 +26,7 @@ from streams.tracing import Tracer
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     search,
     search_by_link,
+    stream_search,
     publish,
     put_document,
     get_document,
@@ -41,6 +43,9 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     openapi,
     asyncapi,
     docs,
+    search_page,
+    admin_page,
+    page_file,
 )
 
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]

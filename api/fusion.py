@@ -44,6 +44,10 @@ class FusionRule(msgspec.Struct, frozen=True):
     k: int = DEFAULT_K
     weights: Mapping[str, float] = msgspec.field(default_factory=lambda: DEFAULT_WEIGHTS)
 
+    def weight(self, method: str) -> float:
+        """What a method counts for."""
+        return self.weights.get(method, DEFAULT_WEIGHTS.get(method, 1.0))
+
 
 class Contribution(msgspec.Struct, frozen=True):
     """What one method says about one document.
@@ -104,7 +108,7 @@ def _fuse_tier(rankings: Rankings, rule: FusionRule) -> list[FusedHit]:
 
 
 def _parts(method: str, hits: Sequence[Hit], rule: FusionRule) -> list[float]:
-    weight = rule.weights.get(method, DEFAULT_WEIGHTS.get(method, 1.0))
+    weight = rule.weight(method)
     if rule.kind == "rrf":
         return [weight / (rule.k + rank) for rank in range(1, len(hits) + 1)]
     return [weight * scaled for scaled in _scaled([hit.score for hit in hits])]

@@ -19,6 +19,7 @@ from api.access.resources import Resources
 from api.backends.breaking import MethodBreaker
 from api.backends.methods import make_methods
 from api.description.specs import Specs, make_specs
+from api.pages.files import PageFile, load_pages
 from api.publishing.publications import Publications
 from api.searching.plan import SearchRules
 from api.searching.search import Highlighters, Searcher
@@ -58,6 +59,7 @@ class Services(msgspec.Struct, frozen=True):
         resources: what this process has left.
         metrics: of this process.
         specs: what describes the system.
+        pages: files of the pages for people, by name.
     """
 
     settings: Settings
@@ -74,6 +76,7 @@ class Services(msgspec.Struct, frozen=True):
     resources: Resources
     metrics: Metrics
     specs: Specs
+    pages: Mapping[str, PageFile]
 
 
 @asynccontextmanager
@@ -122,6 +125,7 @@ async def open_services(
             resources=resources,
             metrics=metrics,
             specs=make_specs(settings, str(kafka), version(_DISTRIBUTION)),
+            pages=load_pages(),
         )
     finally:
         await _close_all(

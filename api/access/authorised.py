@@ -15,11 +15,14 @@ from litestar.types import Scope as AsgiScope
 from api.access.clients import client_of
 from api.access.keys import ApiKey, KeyRing
 from api.access.rates import Allowance, Limits, RateLimiter
-from api.access.scopes import Scope, required_scope
+from api.access.scopes import PAGES, Scope, required_scope
 from api.errors import Forbidden, Unauthenticated
 
 CALLER: Final = "caller"
 """Where a request's state holds the prefix of the key it came with, or `anonymous`."""
+
+REFUSAL: Final = "refusal"
+"""Where the state of a request for a page holds why whoever asks may not use it."""
 
 ANONYMOUS: Final = "anonymous"
 NO_LIMITS: Final = Limits()
@@ -113,12 +116,25 @@ class AuthorisedApp:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        admitted = self._gate.admit(scope)
-        scope.setdefault("state", {})[CALLER] = admitted.caller
+        state = scope.setdefault("state", {})
+        try:
+            admitted = self._gate.admit(scope)
+        except (Unauthenticated, Forbidden) as exc:
+            if not _asks_for_page(scope):
+                raise
+            state[REFUSAL] = exc
+            admitted = Admitted(ANONYMOUS)
+        state[CALLER] = admitted.caller
         if admitted.allowance is None:
             await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, _telling(admitted.allowance, send))
+
+
+def _asks_for_page(scope: HTTPScope) -> bool:
+    """Whether a browser wants to show a page, on which a key can then be given: it sends none by itself."""
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "GET" and scope["path"] in PAGES and b"text/html" in accepted
 
 
 def _telling(allowance: Allowance, send: Send) -> Send:

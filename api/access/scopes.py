@@ -3,6 +3,7 @@
 What is not in the table needs `admin`, so that a route that somebody forgot to list is shut, not open.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from ipaddress import ip_address
@@ -24,11 +25,19 @@ ALL_SCOPES: Final = frozenset(Scope)
 OPEN_PATHS: Final = frozenset({"/livez", "/readyz", "/startupz"})
 """Probes, which whatever starts and stops containers asks without a key; they tell nothing but yes or no."""
 
+PAGES: Final = frozenset({"/", "/admin"})
+"""Shown to whoever may not use them as well, since there is nothing in them but a place for the key."""
+
+_PAGE_FILES: Final = re.compile(r"/pages/[^/]+")
+"""What the pages are made of: the same files in every system, which a browser asks for without a key."""
+
 _READS: Final[Mapping[str, Scope]] = {"GET": Scope.READ, "HEAD": Scope.READ}
 _WRITES_ONE: Final[Mapping[str, Scope]] = {"PUT": Scope.WRITE, "DELETE": Scope.WRITE}
 
 _SCOPES: Final[Mapping[str, Mapping[str, Scope]]] = {
+    "/": _READS,
     "/search": {**_READS, "POST": Scope.READ},
+    "/search/stream": _READS,
     "/documents": {"POST": Scope.WRITE},
     "/health": _READS,
     "/metrics": _READS,
@@ -49,7 +58,7 @@ def required_scope(method: str, path: str) -> Scope | None:
         method: of HTTP, in capitals.
         path: percent-decoded, as the framework sees it.
     """
-    if path in OPEN_PATHS:
+    if path in OPEN_PATHS or (method in _READS and _PAGE_FILES.fullmatch(path)):
         return None
     methods = _SCOPES.get(path)
     if methods is None and path.startswith(_DOCUMENT_PREFIX):

@@ -5,13 +5,17 @@ from typing import Final
 
 from api.backends.breaker import BreakerReport
 from api.fusion import Contribution
+from api.messages.events import event
 from api.messages.filters import Bounds
 from api.messages.parameters import DocumentVersion, Fusion, SearchRequest
 from api.messages.problems import Problem, ProblemKind
 from api.messages.responses import (
+    BackendEvent,
     BackendReport,
     BreakersResponse,
     DocumentResponse,
+    FacetReport,
+    HitExplanation,
     IndexedAt,
     ProbeResponse,
     PublishResponse,
@@ -20,6 +24,8 @@ from api.messages.responses import (
     SearchResult,
     SystemResponse,
 )
+from indexer.explanation import Explanation
+from indexer.facets import ValueCount
 from indexer.health import Component, ComponentDetails, HealthResponse
 from streams.document import Document, DocumentId
 
@@ -50,6 +56,8 @@ SEARCH_REQUEST: Final = SearchRequest(
         "metadata.edition": 2,
     },
     fusion=Fusion(weights={"semantic": 1.5}),
+    facets=["source", "tags"],
+    explain=True,
     timeout_ms=800,
 )
 
@@ -64,6 +72,10 @@ SEARCH_RESPONSE: Final = SearchResponse(
             score=0.0164,
             snippet="A <mark>circuit</mark> <mark>breaker</mark> stops calling a service that keeps failing …",
             methods={"bm25": Contribution(rank=1, score=12.3, contribution=0.0164)},
+            explanation=HitExplanation(
+                Explanation("fused score: sum of what the methods contribute", 0.0164),
+                {"bm25": Explanation("sum over the terms", 12.3, (Explanation("circuit: idf * saturation", 12.3),))},
+            ),
         )
     ],
     total=57,
@@ -74,9 +86,19 @@ SEARCH_RESPONSE: Final = SearchResponse(
         "bm25": BackendReport("ok", 1.2, hits=57, total=57, watermark={"documents": {"0": 1234}}),
         "semantic": BackendReport("timeout", 600.1, error="the deadline passed"),
     },
-    facets={},
+    facets={
+        "source": (ValueCount("patterns", 41), ValueCount("handbook", 16)),
+        "tags": (ValueCount("resilience", 12),),
+    },
+    facet_report=FacetReport("eq", 57, "bm25", {"source": 0, "tags": 31}),
     trace_id=TRACE_ID,
 )
+
+EVENTS: Final = (
+    event("backend", BackendEvent("ok", 1.2, hits=57, total=57, method="bm25"))
+    + event("backend", BackendEvent("timeout", 600.1, error="the deadline passed", method="semantic"))
+    + event("result", SEARCH_RESPONSE)
+).decode()
 
 PUBLISHED: Final = PublishResponse(1, [], 0, TOKEN, TRACE_ID)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from api.access.scopes import required_scope
 from api.description.examples import problem_example
-from api.description.operations import OPERATIONS, Body, Operation
+from api.description.operations import HTML, OPERATIONS, Body, Operation
 from api.messages.parameters import DocumentVersion
 from api.messages.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
 from streams.document import MAX_ID_BYTES, Document
@@ -23,6 +23,7 @@ _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)"
 _STATUSES_TO_COME_BACK: Final = (ProblemKind.OVERLOADED.status, ProblemKind.TOO_MANY_REQUESTS.status)
 _KEPT_AS_METADATA: Final = {"description": "Kept under metadata, what is no scalar as JSON text"}
 _SECURITY: Final = "key"
+_REFUSALS: Final = (ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN)
 _KEY_HELP: Final = "A key of `embed-search keys create`; what needs none is a setting"
 
 Json = dict[str, Any]
@@ -34,9 +35,9 @@ def openapi_document(version: str) -> bytes:
     Args:
         version: of this software.
     """
-    types = list(dict.fromkeys(kind for operation in OPERATIONS for kind in operation.types()))
-    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
-    by_type = dict(zip([*types, Problem], schemas, strict=True))
+    types = list(dict.fromkeys([*(kind for operation in OPERATIONS for kind in operation.types()), Problem]))
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    by_type = dict(zip(types, schemas, strict=True))
     described = {name: _described(schema) for name, schema in components.items()}
     for kind in (Document, DocumentVersion):
         described[kind.__name__]["additionalProperties"] = _KEPT_AS_METADATA
@@ -84,16 +85,21 @@ def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
         str(status): {"description": body.description, "content": {body.media_type: _content(body, by_type)}}
         for status, body in operation.answers.items()
     }
+    if operation.is_page or operation.with_file:
+        responses["304"] = {"description": "If-None-Match names the file as it is", "content": {}}
     kinds = (*operation.problems, *_access_problems(operation), ProblemKind.HEAD_TOO_LARGE, ProblemKind.INTERNAL)
     for status in sorted({kind.status for kind in kinds}):
         responses[str(status)] = _problems([kind for kind in kinds if kind.status == status], by_type)
+    if operation.is_page:
+        for status in {kind.status for kind in _REFUSALS}:
+            responses[str(status)]["content"][HTML] = {"schema": {}, "example": "<!doctype html>"}
     return responses
 
 
 def _access_problems(operation: Operation) -> tuple[ProblemKind, ...]:
     if required_scope(operation.method.upper(), operation.path) is None:
         return ()
-    return ProblemKind.UNAUTHENTICATED, ProblemKind.FORBIDDEN, ProblemKind.TOO_MANY_REQUESTS
+    return *_REFUSALS, ProblemKind.TOO_MANY_REQUESTS
 
 
 def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
@@ -109,7 +115,9 @@ def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
 
 
 def _content(body: Body, by_type: dict[Any, Json]) -> Json:
-    schema = {} if body.type is None else by_type[body.type]  # a stream of text, which a schema cannot describe
+    schema: Json = {} if body.type is None else by_type[body.type]  # a stream of text, which a schema cannot describe
+    if body.parts:
+        schema = {"type": "string", "contentSchema": {"anyOf": [by_type[part] for part in body.parts]}}
     return {"schema": schema, "example": msgspec.to_builtins(body.example)}
 
 
@@ -126,6 +134,12 @@ def _parameters(operation: Operation, components: Json) -> list[Json]:
         text = "A search method that this system runs"
         parameters.append(
             {"name": "method", "in": "path", "required": True, "description": text, "schema": names, "example": "bm25"}
+        )
+    if operation.with_file:
+        schema = {"type": "string", "minLength": 1}
+        text = "As the pages name it"
+        parameters.append(
+            {"name": "name", "in": "path", "required": True, "description": text, "schema": schema, "example": "dom.js"}
         )
     if operation.query is not None:
         properties = components[operation.query.__name__]["properties"]

@@ -8,8 +8,9 @@ import msgspec
 from api.backends.breaker import BreakerReport
 from api.description import examples
 from api.messages.parameters import DocumentVersion, SearchParameters, SearchRequest
-from api.messages.problems import ProblemKind
+from api.messages.problems import Problem, ProblemKind
 from api.messages.responses import (
+    BackendEvent,
     BreakersResponse,
     DocumentResponse,
     ProbeResponse,
@@ -24,6 +25,7 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 TEXT: Final = "text/plain; version=0.0.4"
 HTML: Final = "text/html"
+EVENTS: Final = "text/event-stream"
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -34,12 +36,14 @@ class Body(msgspec.Struct, frozen=True):
         example: one such value.
         description: of the answer.
         media_type: of the body.
+        parts: types of the JSON in a text that is not one JSON value.
     """
 
     type: Any
     example: Any
     description: str = ""
     media_type: str = JSON
+    parts: tuple[Any, ...] = ()
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -52,6 +56,8 @@ class Operation(msgspec.Struct, frozen=True):
         query: type of the query string.
         with_id: the path ends in a document's id.
         with_method: the path names a search method.
+        with_file: the path names a file of the pages.
+        is_page: it answers a page, also to whoever lacks the key, with the status that says so.
     """
 
     method: Literal["get", "post", "put", "delete"]
@@ -65,6 +71,8 @@ class Operation(msgspec.Struct, frozen=True):
     query: type[msgspec.Struct] | None = None
     with_id: bool = False
     with_method: bool = False
+    with_file: bool = False
+    is_page: bool = False
 
     def types(self) -> Iterator[Any]:
         """The types of all its JSON."""
@@ -72,6 +80,7 @@ class Operation(msgspec.Struct, frozen=True):
         yield from (body.type for body in bodies if body.type is not None)
         if self.query is not None:
             yield self.query
+        yield from (part for body in bodies for part in body.parts)
 
 
 _SHORTAGES: Final = (ProblemKind.OVERLOADED, ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_MANY_OPEN_FILES)
@@ -112,6 +121,26 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "search",
         "The same, for links; without q, the newest documents",
         {200: _FOUND},
+        _SEARCH_PROBLEMS,
+        query=SearchParameters,
+    ),
+    Operation(
+        "get",
+        "/search/stream",
+        "streamSearch",
+        "search",
+        "The same as events: each method as it answers, then the result",
+        {
+            200: Body(
+                None,
+                examples.EVENTS,
+                "Server-sent events, each with JSON: `backend` (BackendEvent) as each method answers, then either "
+                "`result` (SearchResponse) or `problem` (Problem), which is the last; an EventSource must be closed "
+                "then, or it searches again. What fails before there is any event is answered as by /search",
+                EVENTS,
+                (BackendEvent, SearchResponse, Problem),
+            )
+        },
         _SEARCH_PROBLEMS,
         query=SearchParameters,
     ),
@@ -255,5 +284,33 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "specifications",
         "This document as a page",
         {200: Body(None, "<!doctype html>", "Works offline", HTML)},
+    ),
+    Operation(
+        "get",
+        "/",
+        "searchPage",
+        "pages",
+        "Search, for people",
+        {200: Body(None, "<!doctype html>", "The page; its state is in its address, as /search takes it", HTML)},
+        is_page=True,
+    ),
+    Operation(
+        "get",
+        "/admin",
+        "adminPage",
+        "pages",
+        "Health, indexes, breakers, rebuilds and dead letters, for people",
+        {200: Body(None, "<!doctype html>", "The page", HTML)},
+        is_page=True,
+    ),
+    Operation(
+        "get",
+        "/pages/{name}",
+        "pageFile",
+        "pages",
+        "A script, a style or an image of the pages",
+        {200: Body(None, '"use strict";', "The file", "text/javascript")},
+        (ProblemKind.NOT_FOUND,),
+        with_file=True,
     ),
 )

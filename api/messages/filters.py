@@ -126,7 +126,7 @@ def _bounds(texts: Mapping[str, str]) -> Bounds:
 
 
 def _values(field: str, value: FilterValue, path: str) -> Iterator[Scalar]:
-    named = field.startswith(METADATA) and len(METADATA) < len(field) <= len(METADATA) + MAX_METADATA_KEY_CHARACTERS
+    named = _is_metadata(field)
     if field not in _TEXT_FIELDS and not named:
         raise InvalidRequest(path[:128], f"there is no such filter; there are {_FIELDS}")
     if isinstance(value, Bounds):
@@ -135,6 +135,25 @@ def _values(field: str, value: FilterValue, path: str) -> Iterator[Scalar]:
         if not named and not (isinstance(each, str) and each):
             raise InvalidRequest(path, "must be text that is not empty, or a list of such")
         yield each
+
+
+def check_facets(fields: Sequence[str], *, most: int) -> tuple[str, ...]:
+    """Hold the names of facets against the rules; one that is named twice counts once.
+
+    Raises:
+        InvalidRequest: naming `facets`.
+    """
+    if len(fields) > most:
+        raise InvalidRequest("facets", f"there may be at most {most} facets, got {len(fields)}")
+    for field in fields:
+        if field not in _TEXT_FIELDS and not _is_metadata(field):
+            there_are = f"{', '.join(_TEXT_FIELDS)} and {METADATA}NAME"
+            raise InvalidRequest("facets", f"there is no facet {field[:64]!r}; there are {there_are}")
+    return tuple(dict.fromkeys(fields))
+
+
+def _is_metadata(field: str) -> bool:
+    return field.startswith(METADATA) and len(METADATA) < len(field) <= len(METADATA) + MAX_METADATA_KEY_CHARACTERS
 
 
 def _period(value: FilterValue, path: str) -> Period:

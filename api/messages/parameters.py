@@ -11,7 +11,7 @@ from api.fusion import DEFAULT_K, FusionKind
 from api.messages.body import invalid_request
 from api.messages.filters import Filters
 from indexer.filtering import METADATA
-from streams.document import Document, DocumentId
+from streams.document import MAX_METADATA_KEY_CHARACTERS, Document, DocumentId
 from streams.watermark import MAX_TOKEN_CHARACTERS
 
 MAX_QUERY_CHARACTERS: Final = 4_096
@@ -21,6 +21,9 @@ MAX_TIMEOUT_MS: Final = 60_000
 MAX_K: Final = 1_000
 MAX_WEIGHT: Final = 1_000
 MAX_METHODS: Final = 16
+MAX_FACETS: Final = 8
+MAX_FACET_VALUES: Final = 100
+MAX_FACET_CHARACTERS: Final = len(METADATA) + MAX_METADATA_KEY_CHARACTERS
 _MAX_PARAMETERS: Final = 32
 _NOT_BLANK: Final = {"minLength": 1, "pattern": r"^[^\x00]*\S[^\x00]*$"}
 """For whoever reads the schema; `api.searching.plan` checks it."""
@@ -34,6 +37,14 @@ TimeoutMs = Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_MS, description="Millisecon
 WaitFor = Annotated[
     str, Meta(max_length=MAX_TOKEN_CHARACTERS, description="Token of a publication that the answer must include")
 ]
+Facets = Annotated[
+    list[Annotated[str, Meta(max_length=MAX_FACET_CHARACTERS)]],
+    Meta(
+        max_length=MAX_FACETS,
+        description="Fields whose values to count: source, tags, language or metadata.NAME",
+    ),
+]
+FacetLimit = Annotated[int, Meta(ge=1, le=MAX_FACET_VALUES, description="How many values of each facet to return")]
 Weight = Annotated[float, Meta(ge=0, le=MAX_WEIGHT)]
 
 
@@ -67,7 +78,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     methods: Methods | None = None
     filters: Filters = msgspec.field(default_factory=dict)
     fusion: Fusion = Fusion()
+    facets: Facets = msgspec.field(default_factory=list)
+    facet_limit: FacetLimit = 10
     highlight: Annotated[bool, Meta(description="Mark what matched in the snippets")] = True
+    explain: Annotated[bool, Meta(description="Say of each hit how its score comes about")] = False
     timeout_ms: TimeoutMs | None = None
     wait_for: WaitFor | None = None
 
@@ -84,6 +98,8 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         published_lte: at this time or earlier.
         published_lt: earlier than this.
         metadata: what a document must have, each under `metadata.` and its name.
+        facets: fields whose values to count.
+        explain: say of each hit how its score comes about.
     """
 
     q: Annotated[str, Meta(max_length=MAX_QUERY_CHARACTERS, extra_json_schema=_NOT_BLANK)] | None = None
@@ -101,7 +117,10 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fusion: FusionKind = "rrf"
     k: Annotated[int, Meta(ge=1, le=MAX_K)] = DEFAULT_K
     weights: str = ""
+    facets: str = ""
+    facet_limit: FacetLimit = 10
     highlight: bool = True
+    explain: bool = False
     timeout_ms: TimeoutMs | None = None
     wait_for: WaitFor | None = None
 

@@ -7,6 +7,8 @@ import msgspec
 from api.backends.breaker import BreakerReport
 from api.fusion import Contribution
 from indexer.backend import TotalRelation
+from indexer.explanation import Explanation
+from indexer.facets import ValueCount
 from streams.document import Document
 
 Offsets = dict[str, dict[str, int]]
@@ -37,6 +39,30 @@ class BackendReport(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
+class BackendEvent(BackendReport, frozen=True, kw_only=True):
+    """How one search method answered, as it is told while the others still search.
+
+    Attributes:
+        method: that answered.
+    """
+
+    method: str
+
+
+class HitExplanation(msgspec.Struct, frozen=True):
+    """How the score of one hit comes about.
+
+    Attributes:
+        fusion: the fused score, and what each method adds to it.
+        methods: each method's own score, for those that found it and could say.
+        errors: why methods could not, by name.
+    """
+
+    fusion: Explanation
+    methods: dict[str, Explanation] = msgspec.field(default_factory=dict)
+    errors: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class SearchResult(msgspec.Struct, frozen=True):
     """One document that was found.
 
@@ -44,6 +70,7 @@ class SearchResult(msgspec.Struct, frozen=True):
         score: of the fusion.
         snippet: the passage that matches best, as HTML that holds no other tag than `<mark>`.
         methods: what each method said about it.
+        explanation: how the scores come about; null unless `explain` was asked for.
     """
 
     id: str
@@ -54,6 +81,26 @@ class SearchResult(msgspec.Struct, frozen=True):
     score: float
     snippet: str
     methods: dict[str, Contribution]
+    explanation: HitExplanation | None = None
+
+
+class FacetReport(msgspec.Struct, frozen=True):
+    """What the counts in `facets` stand for.
+
+    Attributes:
+        relation: `eq` where all documents were counted that the methods which answered have found; `gte` where a method
+            matched more than it was asked for, and only its best were counted, or an index does not hold one of them.
+        documents: how many documents were counted.
+        index: the one that counted: all that match in it, and what the other methods returned.
+        others: by field, how many values there are besides those in `facets`.
+        error: why nothing could be counted.
+    """
+
+    relation: TotalRelation
+    documents: int = 0
+    index: str | None = None
+    others: dict[str, int] = msgspec.field(default_factory=dict)
+    error: str | None = None
 
 
 class SearchResponse(msgspec.Struct, frozen=True):
@@ -66,7 +113,8 @@ class SearchResponse(msgspec.Struct, frozen=True):
         duration_ms: milliseconds from the request to this answer.
         partial: something is missing that `backends` explains.
         backends: how each method answered.
-        facets: counts by field; always empty in this version.
+        facets: of the fields that were asked for, the commonest values; each with the number of documents that have it.
+        facet_report: what these counts stand for; null where none were asked for.
         trace_id: finds this request in traces and logs.
     """
 
@@ -76,8 +124,9 @@ class SearchResponse(msgspec.Struct, frozen=True):
     duration_ms: float
     partial: bool
     backends: dict[str, BackendReport]
-    facets: dict[str, list[dict[str, str | int]]]
+    facets: dict[str, tuple[ValueCount, ...]]
     trace_id: str
+    facet_report: FacetReport | None = None
 
 
 class RejectedLine(msgspec.Struct, frozen=True):

@@ -42,17 +42,29 @@ class Outcome(msgspec.Struct, frozen=True):
     refused: bool = False
 
 
+OnOutcome = Callable[[str, Outcome], None]
+"""Told what became of a method as soon as it is known; must not wait for anything."""
+
+
+def nobody(_method: str, _outcome: Outcome) -> None:
+    """Tells nobody."""
+
+
 class Fanout:
     """Asks backends, each of which keeps its deadline and raises nothing but `IndexFault`.
 
     Args:
         token: ask each backend only when its index has read this far.
         clock: a monotonic clock.
+        on_outcome: told of each method.
     """
 
-    def __init__(self, token: Token | None = None, *, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, token: Token | None = None, *, clock: Clock = time.monotonic, on_outcome: OnOutcome = nobody
+    ) -> None:
         self._token = token
         self._clock = clock
+        self._on_outcome = on_outcome
 
     async def ask_all(self, backends: Mapping[str, SearchBackend], query: Query) -> dict[str, Outcome]:
         """Ask every backend the same query, at once.
@@ -63,7 +75,7 @@ class Fanout:
         """
         async with asyncio.TaskGroup() as group:
             tasks = {
-                method: group.create_task(self._outcome(backend, partial(backend.search, query), query.deadline))
+                method: group.create_task(self._told(method, backend, partial(backend.search, query), query.deadline))
                 for method, backend in backends.items()
             }
         return {method: task.result() for method, task in tasks.items()}
@@ -78,10 +90,17 @@ class Fanout:
         outcomes: dict[str, Outcome] = {}
         for method, backend in backends.items():
             share = deadline.within(deadline.remaining() / (len(backends) - len(outcomes)))
-            outcomes[method] = await self._outcome(backend, partial(backend.newest, limit, share, only), share)
+            outcomes[method] = await self._told(method, backend, partial(backend.newest, limit, share, only), share)
             if outcomes[method].answer is not None:
                 break
         return outcomes
+
+    async def _told(
+        self, method: str, backend: SearchBackend, ask: Callable[[], Awaitable[Answer]], deadline: Deadline
+    ) -> Outcome:
+        outcome = await self._outcome(backend, ask, deadline)
+        self._on_outcome(method, outcome)
+        return outcome
 
     async def _outcome(
         self, backend: SearchBackend, ask: Callable[[], Awaitable[Answer]], deadline: Deadline

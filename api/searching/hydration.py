@@ -49,14 +49,14 @@ async def hydrate(hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend
         wanted = _next_sources(sources, page)
         if not wanted:
             break
-        share = _share(deadline, left)
+        share = fair_share(deadline, left)
         async with asyncio.TaskGroup() as group:
             for method, ids in wanted.items():
                 group.create_task(_fetch(backends[method], method, ids, share, page))
     return page
 
 
-def _share(deadline: Deadline, left: int) -> Deadline:
+def fair_share(deadline: Deadline, left: int) -> Deadline:
     """An equal part of the time; where a slow search has left little, missing it says nothing about a backend.
 
     Else one method that hangs would let the breakers of those open that answer: they have what it left to fetch in.

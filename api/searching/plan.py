@@ -8,8 +8,8 @@ import msgspec
 from api.errors import InvalidRequest
 from api.fusion import DEFAULT_WEIGHTS, FusionRule
 from api.messages.body import invalid_request
-from api.messages.filters import FilterValue, comma_separated, from_texts, to_filter
-from api.messages.parameters import MAX_END, Fusion, SearchParameters, SearchRequest, Weight
+from api.messages.filters import FilterValue, check_facets, comma_separated, from_texts, to_filter
+from api.messages.parameters import MAX_END, MAX_FACETS, Fusion, SearchParameters, SearchRequest, Weight
 from indexer.filtering import Filter
 from streams.settings import METHODS
 from streams.watermark import Token
@@ -23,6 +23,9 @@ class SearchPlan(msgspec.Struct, frozen=True):
         methods: to ask, in the order in which answers list them.
         only: the documents that may be found.
         token: to wait for.
+        explain: say of each hit how its score comes about.
+        facets: fields whose values to count.
+        facet_limit: how many values of each.
         hurried: the client gives less time than the server would.
     """
 
@@ -35,6 +38,9 @@ class SearchPlan(msgspec.Struct, frozen=True):
     highlight: bool
     timeout_ms: int
     token: Token | None
+    explain: bool = False
+    facets: tuple[str, ...] = ()
+    facet_limit: int = 10
     hurried: bool = False
 
 
@@ -60,7 +66,9 @@ class SearchRules(msgspec.Struct, frozen=True):
         """
         check_query(request.query, field="query")
         only = to_filter(request.filters, path="filters.")
-        return self._plan(request, query=request.query, methods=request.methods, only=only, fusion=request.fusion)
+        facets = check_facets(request.facets, most=MAX_FACETS)
+        plan = self._plan(request, query=request.query, methods=request.methods, only=only, fusion=request.fusion)
+        return msgspec.structs.replace(plan, facets=facets)
 
     def plan_parameters(self, parameters: SearchParameters) -> SearchPlan:
         """Plan what a query string asks for; without `q`, the newest documents.
@@ -74,7 +82,9 @@ class SearchRules(msgspec.Struct, frozen=True):
         methods = None if parameters.methods is None else comma_separated(parameters.methods)
         fusion = Fusion(parameters.fusion, parameters.k, _parse_weights(parameters.weights))
         only = to_filter(_filters(parameters))
-        return self._plan(parameters, query=parameters.q, methods=methods, only=only, fusion=fusion)
+        facets = check_facets(comma_separated(parameters.facets), most=MAX_FACETS)
+        plan = self._plan(parameters, query=parameters.q, methods=methods, only=only, fusion=fusion)
+        return msgspec.structs.replace(plan, facets=facets)
 
     def _plan(
         self,
@@ -99,6 +109,8 @@ class SearchRules(msgspec.Struct, frozen=True):
             highlight=request.highlight,
             timeout_ms=request.timeout_ms or self.timeout_ms,
             token=None if request.wait_for is None else self._token(request.wait_for),
+            explain=request.explain,
+            facet_limit=request.facet_limit,
             hurried=request.timeout_ms is not None and request.timeout_ms < self.timeout_ms,
         )
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from api.fusion import FusedHit
-from api.messages.responses import BackendReport, SearchResult
+from api.messages.responses import BackendReport, HitExplanation, SearchResult
 from api.searching.fanout import Outcome
 from api.searching.highlighting import QueryHighlighter
 from api.searching.hydration import Page
@@ -18,6 +20,7 @@ def present_results(
     hits: Sequence[FusedHit],
     page: Page,
     answers: Mapping[str, Answer],
+    explanations: Mapping[DocumentId, HitExplanation],
     *,
     highlighter: QueryHighlighter | None,
     highlight: bool,
@@ -28,15 +31,19 @@ def present_results(
         hits: of the page.
         page: their documents.
         answers: by method, for the passages that matched.
+        explanations: by id, where there are any.
         highlighter: of the query; None where there is none.
         highlight: mark what matched.
     """
     passages = _passages(answers)
-    return [
+    results = [
         _result(hit, page.documents.get(hit.id, _EMPTY), highlighter, passages.get(hit.id, 0), highlight=highlight)
         for hit in hits
         if hit.id in page.documents or hit.id in page.failures
     ]
+    if not explanations:
+        return results
+    return [msgspec.structs.replace(result, explanation=explanations.get(DocumentId(result.id))) for result in results]
 
 
 def report(outcome: Outcome) -> BackendReport:

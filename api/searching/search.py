@@ -1,5 +1,6 @@
 """One search from plan to answer: ask, fuse, cut the page, fetch it, show what matched."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -7,10 +8,12 @@ from typing import Final
 from api.access.admission import QUEUE_SHARE, Admission
 from api.errors import SearchUnavailable
 from api.fusion import FusedHit, FusionRule, depth_for, fuse
-from api.messages.responses import SearchResponse
-from api.searching.fanout import Fanout, Outcome
+from api.messages.responses import FacetReport, SearchResponse
+from api.searching.explaining import explain_page
+from api.searching.faceting import count_facets
+from api.searching.fanout import Fanout, OnOutcome, Outcome, nobody
 from api.searching.highlighting import QueryHighlighter
-from api.searching.hydration import hydrate
+from api.searching.hydration import Page, hydrate
 from api.searching.plan import SearchPlan
 from api.searching.presentation import present_results, relation, report
 from indexer.backend import Answer, Query, SearchBackend
@@ -50,8 +53,13 @@ class Searcher:
         self._highlighters = highlighters
         self._clock = clock
 
-    async def search(self, plan: SearchPlan, trace_id: str) -> SearchResponse:
+    async def search(self, plan: SearchPlan, trace_id: str, *, on_outcome: OnOutcome = nobody) -> SearchResponse:
         """Answer a search with whatever the methods that work have found.
+
+        Args:
+            plan: what to search.
+            trace_id: of the request.
+            on_outcome: told of each method as it answers or fails.
 
         Raises:
             InvalidQuery: every method that was asked refuses the query.
@@ -62,34 +70,53 @@ class Searcher:
         deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
         admission = self._admission.searches if plan.token is None else self._admission.waiters
         async with admission.turn(QUEUE_SHARE * deadline.remaining()):
-            return await self._answer(plan, trace_id, began, deadline)
+            outcomes = await self._ask(plan, _with_time_to_fetch(deadline), on_outcome)
+            return await self._answer(plan, trace_id, began, deadline, outcomes)
 
-    async def _answer(self, plan: SearchPlan, trace_id: str, began: float, deadline: Deadline) -> SearchResponse:
-        outcomes = await self._ask(plan, _with_time_to_fetch(deadline))
+    async def _answer(
+        self, plan: SearchPlan, trace_id: str, began: float, deadline: Deadline, outcomes: Mapping[str, Outcome]
+    ) -> SearchResponse:
         answers = _answers(outcomes)
         order = _order(answers, plan)
         shown = order[plan.offset : plan.offset + plan.limit]
-        page = await hydrate(shown, {method: self._backends[method] for method in answers}, deadline)
+        backends = {method: self._backends[method] for method in answers}
+        async with asyncio.TaskGroup() as group:
+            fetching = group.create_task(hydrate(shown, backends, deadline))
+            counting = group.create_task(count_facets(plan, answers, order, backends, deadline))
+            explaining = group.create_task(explain_page(plan, shown, backends, deadline))
+        page, (facets, facet_report) = fetching.result(), counting.result()
         highlighter = None if plan.query is None else self._highlighters(plan.query)
         newest = next(iter(answers.values())) if plan.query is None else None
         return SearchResponse(
-            results=present_results(shown, page, answers, highlighter=highlighter, highlight=plan.highlight),
+            results=present_results(
+                shown, page, answers, explaining.result(), highlighter=highlighter, highlight=plan.highlight
+            ),
             total=len(order) if newest is None else newest.total,
             total_relation=relation(answers) if newest is None else newest.total_relation,
             duration_ms=round((self._clock() - began) * 1000, 3),
-            partial=bool(page.failures) or (newest is None and len(answers) < len(outcomes)),
+            partial=_is_partial(plan, outcomes, page, facet_report),
             backends={method: report(outcome) for method, outcome in outcomes.items()},
-            facets={},
+            facets=facets,
+            facet_report=facet_report,
             trace_id=trace_id,
         )
 
-    async def _ask(self, plan: SearchPlan, deadline: Deadline) -> dict[str, Outcome]:
+    async def _ask(self, plan: SearchPlan, deadline: Deadline, on_outcome: OnOutcome) -> dict[str, Outcome]:
         chosen = {method: self._backends[method] for method in plan.methods}
-        fanout = Fanout(plan.token, clock=self._clock)
+        fanout = Fanout(plan.token, clock=self._clock, on_outcome=on_outcome)
         end = plan.offset + plan.limit
         if plan.query is None:
             return await fanout.first_newest(chosen, end, deadline, plan.only)
         return await fanout.ask_all(chosen, Query(plan.query, depth_for(end), deadline, plan.only))
+
+
+def _is_partial(
+    plan: SearchPlan, outcomes: Mapping[str, Outcome], page: Page, facet_report: FacetReport | None
+) -> bool:
+    """Whether something that was asked for is missing; of the newest documents, one index knows all."""
+    failed = plan.query is not None and any(outcome.answer is None for outcome in outcomes.values())
+    uncounted = facet_report is not None and facet_report.error is not None
+    return failed or uncounted or bool(page.failures)
 
 
 def _with_time_to_fetch(deadline: Deadline) -> Deadline:

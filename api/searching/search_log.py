@@ -49,6 +49,15 @@ class SearchLog:
             duration_ms=round(1000 * seconds, 3),
         )
 
+    def abandoned(self, plan: SearchPlan, seconds: float) -> None:
+        """Nobody waits for the answer to a search any more."""
+        _log.info(
+            "search abandoned",
+            query=self._shown(plan.query),
+            methods=plan.methods,
+            duration_ms=round(1000 * seconds, 3),
+        )
+
     def _shown(self, query: str | None) -> str | None:
         if query is None or self._shows_queries:
             return query

@@ -17,6 +17,7 @@ from api.access.scopes import ALL_SCOPES
 from api.app import create_app
 from api.backends.methods import make_methods
 from api.description.specs import make_specs
+from api.pages.files import load_pages
 from api.publishing.publications import Publications
 from api.searching.highlighting import QueryHighlighter
 from api.searching.plan import SearchRules
@@ -100,12 +101,23 @@ def make_services(
         resources=resources,
         metrics=measured_by,
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
+        pages=load_pages(),
     )
 
 
 @asynccontextmanager
 async def running(services: Services, gate: Gate | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, which is started and stopped around the block."""
+    async with (
+        started(services, gate) as app,
+        httpx.AsyncClient(transport=transport(app), base_url="http://api") as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def started(services: Services, gate: Gate | None = None) -> AsyncIterator[ASGIApp]:
+    """The application, started and stopped around the block."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Services]:
@@ -114,8 +126,8 @@ async def running(services: Services, gate: Gate | None = None) -> AsyncIterator
         await services.probe.close()
 
     app = create_app(opened, services.metrics, gate or open_gate(), TRACER)
-    async with _lifespan(app), httpx.AsyncClient(transport=transport(app), base_url="http://api") as client:
-        yield client
+    async with _lifespan(app):
+        yield app
 
 
 def transport(app: ASGIApp) -> httpx.ASGITransport:

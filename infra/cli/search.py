@@ -14,6 +14,7 @@ from rich.text import Text
 from api.errors import InvalidRequest
 from api.messages.filters import FilterValue, comma_separated, from_texts
 from infra.cli.client import ApiClient
+from infra.cli.explanation import explanation_tree
 from infra.cli.options import json_option, url_option
 
 _MARK: Final = re.compile(r"<mark>(.*?)</mark>", re.DOTALL)
@@ -30,14 +31,15 @@ _MARK: Final = re.compile(r"<mark>(.*?)</mark>", re.DOTALL)
     help="Only documents with one of these values, separated by commas, in source, tags, language or metadata.NAME; "
     "published_at.gte, .gt, .lte and .lt are bounds. May be repeated.",
 )
+@click.option("--explain", is_flag=True, help="Show how the score of each hit comes about.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Hits to show.")
 @url_option
 @json_option
 def search_command(
-    query: str, methods: str | None, filters: tuple[str, ...], limit: int, *, url: str, as_json: bool
+    query: str, methods: str | None, filters: tuple[str, ...], limit: int, *, explain: bool, url: str, as_json: bool
 ) -> None:
     """Search for QUERY and show the best hits."""
-    request: dict[str, Any] = {"query": query, "limit": limit}
+    request: dict[str, Any] = {"query": query, "limit": limit, "explain": explain}
     if methods is not None:
         request["methods"] = comma_separated(methods)
     if filters:
@@ -73,6 +75,9 @@ def _show(answer: dict[str, Any], console: Console) -> None:
         title = hit["title"] or hit["id"]
         table.add_row(str(rank), title, _found_by(hit["methods"]), _marked(hit["snippet"]))
     console.print(table)
+    for rank, hit in enumerate(answer["results"], 1):
+        if hit["explanation"] is not None:
+            console.print(explanation_tree(f"{rank}. {hit['title'] or hit['id']}", hit["explanation"]))
     console.print(_summary(answer), style="dim")
     for method, backend in answer["backends"].items():
         if backend["status"] != "ok":

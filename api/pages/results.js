@@ -95,5 +95,5 @@ export function facetSection(field, values, report, chosen, onToggle) {
   );
   const others = report.others?.[field] ? element("p", { class: "quiet small" }, `and ${number.format(report.others[field])} more`) : null;
   const heading = element("h2", { id: `facet-${field}` }, field[0].toUpperCase() + field.slice(1));
-  return element("section", { "aria-labelledby": `facet-${field}`, class: "facets" }, heading, items.length ? element("ul", {}, ...items) : element("p", { class: "quiet small" }, "none"), others);
+  return element("section", { "aria-labelledby": `facet-${field}`, class: "facets" }, heading, items.length ? element("ul", {}, ...items) : element("p", { class: "quiet small" }, report.error ? "not counted" : "none"), others);
 }

@@ -5,6 +5,7 @@ attributes becomes the properties' descriptions.
 """
 
 import re
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -154,7 +155,7 @@ def _query_parameter(name: str, schema: Json) -> Json:
 
 def _described(schema: Json) -> Json:
     """The schema of a struct, its docstring taken apart."""
-    docstring: str = schema.get("description", "")
+    docstring = cleandoc(schema.get("description", ""))  # before Python 3.13 it has the indentation of its source
     properties: dict[str, Json] = {name: dict(field) for name, field in schema.get("properties", {}).items()}
     for attribute in _ATTRIBUTE.finditer(docstring):
         if field := properties.get(attribute["name"]):

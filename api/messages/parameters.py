@@ -90,6 +90,8 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The query string of `GET /search`; lists are separated by commas.
 
     Attributes:
+        q: what to search for, in the syntax of the methods asked; without it, the newest documents.
+        methods: search methods; all when left out.
         source: collections, any of which a document must be from.
         tags: any of which a document must have.
         language: any of which a document must be in; `en` stands for `en-US` too.
@@ -98,6 +100,10 @@ class SearchParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         published_lte: at this time or earlier.
         published_lt: earlier than this.
         metadata: what a document must have, each under `metadata.` and its name.
+        fusion: how to fuse the rankings of the methods.
+        k: of `rrf`; the larger, the less the first ranks stand out.
+        weights: by method, such as `semantic:2,bm25:1`; a method that is left out keeps its default.
+        highlight: mark what matched in the snippets.
         facets: fields whose values to count.
         explain: say of each hit how its score comes about.
     """

@@ -56,6 +56,15 @@ async def test_a_document_needs_an_id_where_no_address_has_one() -> None:
         assert openapi["components"]["schemas"][name]["required"] == required
 
 
+async def test_fields_say_what_they_are() -> None:
+    """What docstrings say of attributes is in the document, whatever Python does with their indentation."""
+    openapi, *_ = await _documents()
+    fields = openapi["components"]["schemas"]["SearchResult"]["properties"]
+    assert fields["score"]["description"]
+    (tags,) = [each for each in openapi["paths"]["/search"]["get"]["parameters"] if each["name"] == "tags"]
+    assert tags["description"] == "any of which a document must have."
+
+
 async def test_all_references_lead_somewhere() -> None:
     """A schema that is named is there."""
     openapi, *_ = await _documents()

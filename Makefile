@@ -56,6 +56,10 @@ sbom: setup ## what the environment consists of, as CycloneDX in dist/sbom.json
 	@mkdir -p dist
 	@"$(UV)" tool run --from cyclonedx-bom cyclonedx-py environment --output-file dist/sbom.json $(PYTHON)
 
+.PHONY: reference
+reference: setup ## write the pages of the reference anew, from the code
+	@$(PYTHON) -m infra.reference.pages
+
 .PHONY: fmt
 fmt: setup ## put the code in the one format, and mend what ruff can mend
 	@$(PYTHON) -m ruff format

@@ -67,7 +67,7 @@ class DeadLetterPublisher:
         Raises:
             StreamUnavailable: it was not acknowledged; the source record must not be passed.
         """
-        headers = letter.trace | self._headers(letter)
+        headers = letter.trace | dead_letter_headers(letter, self._now())
         value = letter.value
         if value is not None and len(value) > MAX_RECORD_BYTES:
             # Compressed it passed the broker, unpacked it never would, and the stream must go on: who needs it finds
@@ -77,17 +77,19 @@ class DeadLetterPublisher:
         record = OutgoingRecord(self._topic, letter.key, value, headers)
         await self._producer.confirm(await self._producer.send(record))
 
-    def _headers(self, letter: DeadLetter) -> dict[str, str]:
-        return {
-            "error-class": letter.error_class,
-            "error-message": _header_text(letter.message),
-            "source-topic": letter.topic,
-            "source-partition": str(letter.partition),
-            "source-offset": str(letter.offset),
-            "index": letter.index,
-            "attempts": str(letter.attempts),
-            "time": self._now().isoformat(timespec="milliseconds"),
-        }
+
+def dead_letter_headers(letter: DeadLetter, now: datetime) -> dict[str, str]:
+    """What the headers say of a dead letter, beside its trace."""
+    return {
+        "error-class": letter.error_class,
+        "error-message": _header_text(letter.message),
+        "source-topic": letter.topic,
+        "source-partition": str(letter.partition),
+        "source-offset": str(letter.offset),
+        "index": letter.index,
+        "attempts": str(letter.attempts),
+        "time": now.isoformat(timespec="milliseconds"),
+    }
 
 
 def _header_text(message: str) -> str:

@@ -27,13 +27,13 @@ TOMBSTONE_RETENTION_MS: Final = 7 * _DAY_MS
 
 _TOMBSTONE_RETENTION: Final = "delete.retention.ms"
 
-_DOCUMENTS: Final[Mapping[str, str]] = {
+DOCUMENT_TOPIC_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     _TOMBSTONE_RETENTION: str(TOMBSTONE_RETENTION_MS),
     "max.message.bytes": str(MAX_RECORD_BYTES),
     "min.cleanable.dirty.ratio": "0.3",
 }
-_DEAD_LETTERS: Final[Mapping[str, str]] = {
+DEAD_LETTER_TOPIC_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
     "retention.ms": str(30 * _DAY_MS),
     "max.message.bytes": str(MAX_DEAD_LETTER_BYTES),
@@ -83,8 +83,8 @@ async def ensure_topics(
         StreamUnavailable: Kafka does not answer, or refuses.
     """
     wanted = [
-        NewTopic(topic, partitions, replication_factor, topic_configs=dict(_DOCUMENTS)),
-        NewTopic(dead_letter_topic, 1, replication_factor, topic_configs=dict(_DEAD_LETTERS)),
+        NewTopic(topic, partitions, replication_factor, topic_configs=dict(DOCUMENT_TOPIC_SETTINGS)),
+        NewTopic(dead_letter_topic, 1, replication_factor, topic_configs=dict(DEAD_LETTER_TOPIC_SETTINGS)),
     ]
     async with open_admin(bootstrap_servers) as admin:
         response = await admin.create_topics(wanted, timeout_ms=REQUEST_TIMEOUT_MS)

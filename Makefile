@@ -56,6 +56,10 @@ sbom: setup ## what the environment consists of, as CycloneDX in dist/sbom.json
 	@mkdir -p dist
 	@"$(UV)" tool run --from cyclonedx-bom cyclonedx-py environment --output-file dist/sbom.json $(PYTHON)
 
+.PHONY: docs
+docs: setup ## build the documentation as a site in dist/site, strictly and without the network
+	@.venv/bin/zensical build --clean --strict
+
 .PHONY: reference
 reference: setup ## write the pages of the reference anew, from the code
 	@$(PYTHON) -m infra.reference.pages

@@ -27,10 +27,15 @@ def http_api_page() -> str:
     operations = [(method, path, o) for path, methods in document["paths"].items() for method, o in methods.items()]
     contents = table(
         ["request", "scope", "what it does"],
-        ((f"[`{m.upper()} {p}`](#{o['operationId'].lower()})", _scope(m, p), o["summary"]) for m, p, o in operations),
+        ((f"[`{m.upper()} {p}`](#{_anchor(m, p)})", _scope(m, p), o["summary"]) for m, p, o in operations),
     )
     sections = (_operation(method, path, operation) for method, path, operation in operations)
     return "\n".join([_INTRODUCTION + contents, *sections, _types(document), _problems()])
+
+
+def _anchor(method: str, path: str) -> str:
+    """What becomes of the heading in an address."""
+    return f"{method}-{''.join(char for char in path if char.isalnum() or char in '-_')}"
 
 
 def _scope(method: str, path: str) -> str:
@@ -41,7 +46,7 @@ def _scope(method: str, path: str) -> str:
 def _operation(method: str, path: str, operation: Json) -> str:
     return "\n".join(
         [
-            f"## `{method.upper()} {path}` {{ #{operation['operationId'].lower()} }}\n",
+            f"## `{method.upper()} {path}`\n",
             f"{operation['summary']}. Scope: {_scope(method, path)}.\n",
             *_parameters(operation),
             *_request(operation),

@@ -1,0 +1,1 @@
+"""The documentation: the site that it makes, and the commands that it shows."""

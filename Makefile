@@ -51,6 +51,14 @@ audit: setup ## known vulnerabilities of what is locked; asks a public service
 	@"$(UV)" export --quiet --frozen --no-emit-project --no-dev --format requirements-txt \
 	| "$(UV)" tool run pip-audit --requirement /dev/stdin --no-deps --disable-pip --strict
 
+.PHONY: dist
+dist: ## wheel and sdist in dist; asks package registries for what they are built with
+	@"$(UV)" build --quiet --build-constraints infra/docker/build-constraints.txt --out-dir dist
+
+.PHONY: licences
+licences: setup ## under which licences the locked packages are; tests hold them against a list
+	@$(PYTHON) -m tests.delivery.licences
+
 .PHONY: sbom
 sbom: setup ## what the environment consists of, as CycloneDX in dist/sbom.json
 	@mkdir -p dist

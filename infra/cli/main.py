@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "roles": ("infra.cli.roles", "Make the database roles of indexer and API."),
     "keys": ("infra.cli.keys", "Make, list and revoke API keys."),
     "bench": ("infra.cli.bench", "Compare our engines with what people use today."),
+    "setup": ("infra.cli.setup", "Get what `up` needs beside Python packages."),
     "doctor": ("infra.cli.doctor", "Check every dependency and setting."),
 }
 

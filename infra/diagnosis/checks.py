@@ -11,7 +11,7 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
-from infra.setup.artifacts import Artifacts
+from infra.setup.artifacts import HOW_TO_SET_UP, Artifacts
 from infra.supervisor.ports import require_free_port
 from infra.supervisor.service import StartError
 from streams.cluster import kafka_cluster
@@ -59,7 +59,7 @@ def _packages() -> Finding:
     try:
         version = importlib.metadata.version("llama-cpp-python")
     except importlib.metadata.PackageNotFoundError:
-        return Finding("llama-cpp-python", "broken", "is not installed", "run `make setup`")
+        return Finding("llama-cpp-python", "broken", "is not installed", HOW_TO_SET_UP)
     return Finding("llama-cpp-python", "ok", version)
 
 
@@ -84,7 +84,7 @@ def _java() -> Finding:
 def _kafka_jars(artifacts: Artifacts) -> Finding:
     if artifacts.kafka_jars.is_dir():
         return Finding("kafka jars", "ok", str(artifacts.kafka_jars))
-    return Finding("kafka jars", "broken", "are not fetched", "run `make setup`")
+    return Finding("kafka jars", "broken", "are not fetched", HOW_TO_SET_UP)
 
 
 async def _kafka(settings: Settings) -> Finding:
@@ -119,7 +119,7 @@ async def _database(settings: Settings) -> Finding:
 
 def _model(path: Path) -> Finding:
     if not path.is_file():
-        return Finding("embedding model", "broken", f"is not at {path}", "run `make setup`, or set MODEL_PATH")
+        return Finding("embedding model", "broken", f"is not at {path}", f"{HOW_TO_SET_UP}, or set MODEL_PATH")
     return Finding("embedding model", "ok", f"{path} ({path.stat().st_size / 1e6:.0f} MB)")
 
 

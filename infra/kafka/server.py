@@ -14,6 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from indexer.durable import replace_file, sync_directory
+from infra.setup.artifacts import HOW_TO_SET_UP
 from infra.supervisor.ports import LOOPBACK
 from infra.supervisor.service import Service, StartError
 from infra.supervisor.standalone import running
@@ -78,7 +79,7 @@ class KafkaServer:
             StartError: Java or the jars are missing, or the storage cannot be formatted.
         """
         if not self._jars.is_dir():
-            raise StartError(f"the Kafka jars are not in {self._jars}: run `make setup`")
+            raise StartError(f"the Kafka jars are not in {self._jars}: {HOW_TO_SET_UP}")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self._configuration, self._properties(self._topics).encode())
         if not self._topics.exists():

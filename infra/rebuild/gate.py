@@ -13,49 +13,17 @@ import msgspec
 
 from indexer.errors import IndexFault
 from indexer.rebuild.catalogue import Catalogue
-from infra.rebuild.golden import GoldenQuery, GoldenResult, ask_both
+from indexer.rebuild.options import GateBounds, GoldenQuery
+from indexer.reports.comparison import IndexComparison
+from indexer.reports.rebuilding import GoldenResult, Verdict
+from infra.rebuild.golden import ask_both
 from infra.verification.address import TopicAddress
-from infra.verification.convergence import IndexComparison, compare
+from infra.verification.convergence import compare
 from streams.settings import Settings
 
 _NAMED: Final = 3
 _FLOOR_MS: Final = 5.0
 """What is answered within so much is fast enough, however fast the live generation is."""
-
-
-class Bounds(msgspec.Struct, frozen=True):
-    """What is let through.
-
-    Attributes:
-        min_overlap: least share of the live generation's best ten documents that the new one must find as well.
-        max_ndcg_drop: how much lower the mean nDCG@10 of judged queries may be.
-        max_latency_ratio: how much slower the median query may be.
-    """
-
-    min_overlap: float = 0.5
-    max_ndcg_drop: float = 0.02
-    max_latency_ratio: float = 2.0
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What the gate found.
-
-    Attributes:
-        comparison: of the new generation with the topic.
-        golden: of it with the live generation; None where there were no queries, or the live one does not answer.
-        reasons: why it is refused; empty when it may pass.
-        notes: what was not looked at, and why.
-    """
-
-    comparison: IndexComparison
-    golden: GoldenResult | None
-    reasons: tuple[str, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether it may go live."""
-        return not self.reasons
 
 
 class Gate(msgspec.Struct, frozen=True):
@@ -73,7 +41,7 @@ class Gate(msgspec.Struct, frozen=True):
     index: str
     settings: Settings
     address: TopicAddress
-    bounds: Bounds
+    bounds: GateBounds
     queries: Sequence[GoldenQuery]
     on_step: Callable[[str], None]
 

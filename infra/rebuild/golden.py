@@ -17,51 +17,18 @@ import msgspec
 from indexer.backend import Query, SearchBackend
 from indexer.deadline import Deadline
 from indexer.errors import InvalidQuery
+from indexer.rebuild.options import MAX_QUERY_CHARACTERS, GoldenQuery
+from indexer.reports.rebuilding import GoldenResult
 from infra.evaluation.measures import ndcg
 from streams.errors import EmbedSearchError
 
 DEPTH: Final = 10
 MAX_QUERIES: Final = 10_000
-MAX_CHARACTERS: Final = 4_096
 _SECONDS: Final = 30.0
 
 
 class GoldenUnreadable(EmbedSearchError):
     """The file of golden queries cannot be used."""
-
-
-class GoldenQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One query.
-
-    Attributes:
-        query: as a client would send it.
-        relevant: grade by id of the documents that answer it; empty where nobody has judged.
-    """
-
-    query: str
-    relevant: dict[str, int] = {}
-
-
-class GoldenResult(msgspec.Struct, frozen=True):
-    """What the queries gave.
-
-    Attributes:
-        queries: how many were asked.
-        overlap: mean share of the live generation's best ten that the new one has among its best ten, 0 to 1.
-        judged: how many had judgments.
-        live_ndcg: mean nDCG@10 of the live generation over those.
-        new_ndcg: of the new one.
-        live_ms: median latency of the live generation.
-        new_ms: of the new one.
-    """
-
-    queries: int
-    overlap: float
-    judged: int
-    live_ndcg: float
-    new_ndcg: float
-    live_ms: float
-    new_ms: float
 
 
 def read_golden(path: Path) -> list[GoldenQuery]:
@@ -125,6 +92,6 @@ def _parsed(line: bytes, place: str) -> GoldenQuery:
         query = msgspec.json.decode(line, type=GoldenQuery)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise GoldenUnreadable(f"{place}: {exc}") from exc
-    if not query.query.strip() or len(query.query) > MAX_CHARACTERS:
-        raise GoldenUnreadable(f"{place}: query must have 1 to {MAX_CHARACTERS} characters and not be blank")
+    if not query.query.strip() or len(query.query) > MAX_QUERY_CHARACTERS:
+        raise GoldenUnreadable(f"{place}: query must have 1 to {MAX_QUERY_CHARACTERS} characters and not be blank")
     return query

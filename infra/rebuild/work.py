@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,12 +17,14 @@ from indexer.consumer import Indexer
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.rebuild.catalogue import Catalogue
+from indexer.rebuild.options import Promotion
 from indexer.rebuild.phases import Phase, RebuildRecord, in_phase
 from indexer.reporting import Unreported
+from indexer.reports.rebuilding import RebuildOutcome
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from indexer.run import beside, indexer_options
-from infra.rebuild.gate import Gate, Verdict
+from infra.rebuild.gate import Gate
 from infra.rebuild.letters import NewLetters
 from infra.rebuild.replay import Replay
 from streams.cluster import KafkaCluster, kafka_cluster
@@ -35,7 +37,6 @@ from streams.tracing import Tracer
 _CATCH_UP_SECONDS: Final = 10.0
 """How long to wait for a moment at which nothing is left to read; under constant writes there may be none."""
 
-Promotion = Literal["auto", "manual"]
 Shown = Callable[[RebuildRecord], None]
 
 
@@ -45,26 +46,6 @@ class _Stream(NamedTuple):
     kafka: KafkaCluster
     probe: OffsetProbe
     letters: NewLetters
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What came of a rebuild.
-
-    Attributes:
-        index: its name.
-        generation: that was built.
-        promoted: whether it is live now.
-        former: the generation that was live before.
-        verdict: of the gate.
-        seconds: that it took, of this run.
-    """
-
-    index: str
-    generation: str
-    promoted: bool
-    former: str
-    verdict: Verdict
-    seconds: float
 
 
 class Rebuild(msgspec.Struct, frozen=True):
@@ -86,7 +67,7 @@ class Rebuild(msgspec.Struct, frozen=True):
     promotion: Promotion
     show: Shown
 
-    async def run(self) -> Outcome:
+    async def run(self) -> RebuildOutcome:
         """Do it, or go on with one that was left.
 
         Raises:
@@ -111,7 +92,7 @@ class Rebuild(msgspec.Struct, frozen=True):
                     await catalogue.promote(name)
             else:
                 await self._tell(name, record.told(Phase.REFUSED, reasons=verdict.reasons))
-        return Outcome(self.gate.index, name, promoted, former, verdict, time.monotonic() - began)
+        return RebuildOutcome(self.gate.index, name, promoted, former, verdict, time.monotonic() - began)
 
     async def _record(self, name: str) -> RebuildRecord:
         known = next(each.record for each in await self.catalogue.generations() if each.name == name)

@@ -2,40 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from indexer.bm25 import INDEX as BM25
 from indexer.bm25.audit import ScoreAudit, audit_scores
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation, live_generation
 from indexer.registry import LOCAL_ENGINES, indexes_directory
+from indexer.reports.files import FilesReport
 from streams.settings import Settings
-
-
-class IndexReport(msgspec.Struct, frozen=True):
-    """What was found in the live generation of an index.
-
-    Attributes:
-        index: its name.
-        generation: that was checked; empty where none is live.
-        damage: what is wrong with its files.
-        scores: of bm25, when its files are sound.
-    """
-
-    index: str
-    generation: str
-    damage: Sequence[str]
-    scores: ScoreAudit | None = None
-
-    @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.damage and (self.scores is None or not self.scores.disagreements)
 
 
 def check_deep(
     settings: Settings, indexes: Sequence[str], *, sample: int, on_step: Callable[[str], None]
-) -> list[IndexReport]:
+) -> list[FilesReport]:
     """Check the live generations of local indexes; they may be written to and searched meanwhile.
 
     Args:
@@ -47,16 +25,16 @@ def check_deep(
     return [_check(settings, index, sample, on_step) for index in indexes]
 
 
-def _check(settings: Settings, index: str, sample: int, on_step: Callable[[str], None]) -> IndexReport:
+def _check(settings: Settings, index: str, sample: int, on_step: Callable[[str], None]) -> FilesReport:
     try:
         generation = live_generation(indexes_directory(settings), index)
         if generation is None:
-            return IndexReport(index, "", ["the index was not built yet"])
+            return FilesReport(index, "", ["the index was not built yet"])
         on_step(f"{index}: checksums")
         damage = [each.reason for each in LOCAL_ENGINES[index].find_damage(generation)]
-        return IndexReport(index, generation.name, damage, _scores(index, generation, damage, sample, on_step))
+        return FilesReport(index, generation.name, damage, _scores(index, generation, damage, sample, on_step))
     except GenerationUnusable as exc:
-        return IndexReport(index, "", [str(exc)])
+        return FilesReport(index, "", [str(exc)])
 
 
 def _scores(

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final
 from uuid import uuid4
 
-import msgspec
-
 from indexer.repair import RepairDocument, RepairFolder, RepairOrder, RepairReceipt
+from indexer.reports.comparison import RepairResult
 from infra.verification.address import TopicAddress
 from infra.verification.targets import Target
 from streams.reader import read_at
@@ -25,34 +24,6 @@ MAX_TARGETS: Final = 100_000
 ORDER_DOCUMENTS: Final = 500
 ORDER_BYTES: Final = 8 << 20
 _LOOK_EVERY_SECONDS: Final = 0.1
-
-
-class RepairResult(msgspec.Struct):
-    """What became of the faults of one index.
-
-    Attributes:
-        repaired: documents that are as the topic says now.
-        superseded: documents that have changed since they were compared, by newer records.
-        refused: documents that the index cannot take.
-        reason: why not all were repaired; empty when they were.
-    """
-
-    repaired: int = 0
-    superseded: int = 0
-    refused: int = 0
-    reason: str = ""
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to repair."""
-        return not self.reason and not self.refused
-
-    def add(self, receipt: RepairReceipt) -> None:
-        """Count what was done."""
-        self.repaired += receipt.repaired
-        self.superseded += receipt.superseded
-        self.refused += receipt.refused
-        self.reason = self.reason or receipt.reason
 
 
 class RepairPlan:

@@ -14,9 +14,10 @@ import pytest
 from indexer.errors import IndexFault
 from indexer.registry import indexes_directory, open_catalogue, open_dump
 from indexer.repair import RepairFolder
+from indexer.reports.comparison import IndexComparison
 from infra.verification import convergence
 from infra.verification.address import TopicAddress
-from infra.verification.convergence import IndexComparison, compare, compare_and_repair
+from infra.verification.convergence import compare, compare_and_repair
 from streams.change import Change, Delete, Position, StoredDocument, Upsert
 from streams.codec import decode_change
 from streams.dead_letters import DeadLetter, DeadLetterPublisher

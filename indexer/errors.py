@@ -6,6 +6,7 @@ IndexFault
 ├── WriterLocked         another process writes this generation: wait, or stop it
 ├── TooManyBadRecords    read nothing until somebody has looked: what writes or reads the records is broken
 ├── GenerationUnusable   the files or tables are damaged or of another format: rebuild the index
+├── SwapRefused          choose another generation, or have one built first
 ├── BackendUnavailable   the backend cannot answer now: answer without it
 ├── DeadlineExceeded     the time ran out inside the backend
 └── InvalidQuery         the client must change the query
@@ -40,6 +41,10 @@ class TooManyBadRecords(IndexFault):
 
 class GenerationUnusable(IndexFault):
     """A generation is damaged, or of a format this version cannot read."""
+
+
+class SwapRefused(IndexFault):
+    """The generation that an operator asked for is not there, or is not one to go live."""
 
 
 class BackendUnavailable(IndexFault):

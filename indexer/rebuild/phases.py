@@ -11,6 +11,7 @@ retired     older than the live one, and neither of the two: it is removed as so
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Final, Literal
 
 import msgspec
 
@@ -28,11 +29,18 @@ class Phase(StrEnum):
     RETIRED = "retired"
 
 
+Step = Literal["", "replay", "gate", "catch-up"]
+
+SILENCE_SECONDS: Final = 30.0
+"""After so long without a word, a rebuild was killed, or its machine sleeps."""
+
+
 class RebuildRecord(msgspec.Struct, frozen=True):
     """What a rebuild says of itself, kept beside the generation that it fills.
 
     Attributes:
         phase: how far it is: replaying, ready or refused.
+        step: what is being done: replay, gate, catch-up; empty at the end.
         started_at: when it began, seconds since the epoch.
         told_at: when it last said so.
         read: offsets that it has read.
@@ -48,6 +56,15 @@ class RebuildRecord(msgspec.Struct, frozen=True):
     total: int = 0
     per_second: float = 0.0
     reasons: tuple[str, ...] = ()
+    step: Step = ""
+
+    def works(self, now: float) -> bool:
+        """Whether somebody fills the generation: whoever does says so all the time.
+
+        Args:
+            now: seconds since the epoch.
+        """
+        return self.phase is Phase.REPLAYING and now - self.told_at < SILENCE_SECONDS
 
     @property
     def seconds_left(self) -> float | None:

@@ -8,28 +8,13 @@ from collections.abc import Sequence
 import click
 import msgspec
 
-from indexer.rebuild.phases import GenerationInfo, Phase, in_phase
+from indexer.rebuild.swapping import Swap, promote, roll_back
 from indexer.registry import SEMANTIC, open_catalogue
-from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option
 from infra.cli.source import with_database
 from infra.postgres.roles import WRITER
 from infra.setup.artifacts import Artifacts, cache_directory
 from streams.settings import METHODS, Settings, load_settings
-
-
-class Swap(msgspec.Struct, frozen=True):
-    """What a swap did.
-
-    Attributes:
-        index: its name.
-        live: the generation that is live now.
-        previous: the one to go back to; None where there is none.
-    """
-
-    index: str
-    live: str
-    previous: str | None
 
 
 def placed(settings: Settings, indexes: Sequence[str]) -> Settings:
@@ -68,42 +53,12 @@ def rollback_command(*, name: str, as_json: bool) -> None:
 
 async def _promote(name: str, settings: Settings, generation: str | None) -> Swap:
     async with open_catalogue(name, settings) as catalogue:
-        known = await catalogue.generations()
-        chosen = generation or _only_ready(name, known)
-        if (phase := _phase_of(name, known, chosen)) is Phase.REPLAYING:
-            raise CommandFailed(f"{name} {chosen} has not read the whole topic yet: let `rebuild {name}` go on")
-        if phase is Phase.RETIRED:
-            raise CommandFailed(f"{name} {chosen} is not fed any more, and is about to be removed")
-        await catalogue.promote(chosen)
-        return _swapped(name, await catalogue.generations())
+        return await promote(name, catalogue, generation)
 
 
 async def _roll_back(name: str, settings: Settings) -> Swap:
     async with open_catalogue(name, settings) as catalogue:
-        previous = in_phase(await catalogue.generations(), Phase.PREVIOUS)
-        if not previous:
-            raise CommandFailed(f"{name} has no previous generation to go back to")
-        await catalogue.promote(previous[0].name)
-        return _swapped(name, await catalogue.generations())
-
-
-def _only_ready(name: str, known: Sequence[GenerationInfo]) -> str:
-    ready = in_phase(known, Phase.READY)
-    if not ready:
-        raise CommandFailed(f"no generation of {name} is ready: `embed-search rebuild {name}` makes one")
-    return ready[-1].name
-
-
-def _phase_of(name: str, known: Sequence[GenerationInfo], generation: str) -> Phase:
-    for each in known:
-        if each.name == generation:
-            return each.phase
-    raise CommandFailed(f"{name} has no generation {generation!r}; it has {', '.join(each.name for each in known)}")
-
-
-def _swapped(name: str, known: Sequence[GenerationInfo]) -> Swap:
-    previous = in_phase(known, Phase.PREVIOUS)
-    return Swap(name, in_phase(known, Phase.LIVE)[0].name, previous[0].name if previous else None)
+        return await roll_back(name, catalogue)
 
 
 def _end(swap: Swap, *, as_json: bool) -> None:

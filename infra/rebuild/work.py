@@ -4,6 +4,7 @@ The generation that is filled is fed by this process alone. The indexer that run
 over whichever is live or ready within a second, and goes on feeding the previous one (`indexer.rebuild.keeper`).
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from streams.settings import Settings
 from streams.topics import OffsetProbe
 from streams.tracing import Tracer
 
+_TOLD_EVERY_SECONDS: Final = 2.0
 _CATCH_UP_SECONDS: Final = 10.0
 """How long to wait for a moment at which nothing is left to read; under constant writes there may be none."""
 
@@ -82,16 +84,19 @@ class Rebuild(msgspec.Struct, frozen=True):
             former = live[0].name if live else await catalogue.ensure_live()
             name = await catalogue.prepare()
             async with self._stream() as stream:
-                record = await self._replayed(name, stream, await self._record(name), patience=0.0)
-                verdict = await self.gate.judge(catalogue, name, former)
+                record = (await self._record(name)).told(step="replay")
+                record = await self._replayed(name, stream, record, patience=0.0)
+                async with self._telling(name, record.told(step="gate")):
+                    verdict = await self.gate.judge(catalogue, name, former)
                 if verdict.passed:
-                    record = await self._replayed(name, stream, record, patience=_CATCH_UP_SECONDS)
+                    catching_up = record.told(step="catch-up")
+                    record = await self._replayed(name, stream, catching_up, patience=_CATCH_UP_SECONDS)
             if verdict.passed:
-                await self._tell(name, record.told(Phase.READY))
+                await self._tell(name, record.told(Phase.READY, step=""))
                 if promoted := self.promotion == "auto":
                     await catalogue.promote(name)
             else:
-                await self._tell(name, record.told(Phase.REFUSED, reasons=verdict.reasons))
+                await self._tell(name, record.told(Phase.REFUSED, reasons=verdict.reasons, step=""))
         return RebuildOutcome(self.gate.index, name, promoted, former, verdict, time.monotonic() - began)
 
     async def _record(self, name: str) -> RebuildRecord:
@@ -101,6 +106,24 @@ class Rebuild(msgspec.Struct, frozen=True):
     async def _tell(self, name: str, record: RebuildRecord) -> None:
         self.show(record)
         await self.catalogue.tell(name, record)
+
+    @asynccontextmanager
+    async def _telling(self, name: str, record: RebuildRecord) -> AsyncIterator[None]:
+        """Say again and again that the rebuild works, while the block, which says nothing, runs."""
+
+        async def tell() -> None:
+            while True:
+                await self._tell(name, record.told())
+                await asyncio.sleep(_TOLD_EVERY_SECONDS)
+
+        telling = asyncio.create_task(tell())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+        if not telling.cancelled():
+            telling.result()
 
     @asynccontextmanager
     async def _stream(self) -> AsyncIterator[_Stream]:

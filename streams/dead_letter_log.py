@@ -1,6 +1,6 @@
 """Reads dead letters back, and forgets those that nobody needs any more."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -12,11 +12,16 @@ from streams.broker import REQUEST_TIMEOUT_MS
 from streams.cluster import KafkaAddress
 from streams.dead_letters import DeadLetter
 from streams.errors import StreamUnavailable
-from streams.reader import read_topic
+from streams.reader import read_at, read_topic
 from streams.topics import open_admin, read_offsets
 from streams.tracing import TRACE_HEADERS
 
 _UNKNOWN: Final = "unknown"
+_WINDOW_OFFSETS: Final = 2_000
+"""That are read at one go, from the end of the topic towards its beginning."""
+
+_LOOK_OFFSETS: Final = 20_000
+"""That are looked at for one page, however few letters are found."""
 
 
 class LetterPosition(msgspec.Struct, frozen=True, order=True):
@@ -49,12 +54,26 @@ class FiledLetter(msgspec.Struct, frozen=True):
         time: when it was written, RFC 3339; empty in a record that this system did not write.
         letter: the record and the reason.
         omitted: size and hash of a value that was too large to be kept; empty when the value is there.
+        size: bytes of the value, also where that was left out to save memory.
     """
 
     position: LetterPosition
     time: str
     letter: DeadLetter
     omitted: str = ""
+    size: int = 0
+
+
+class LetterPage(msgspec.Struct, frozen=True):
+    """Some dead letters, the newest first, without their values.
+
+    Attributes:
+        letters: of this page.
+        before: where the next page begins; None where there is none.
+    """
+
+    letters: list[FiledLetter]
+    before: LetterPosition | None
 
 
 async def read_dead_letters(bootstrap_servers: KafkaAddress, topic: str) -> AsyncIterator[FiledLetter]:
@@ -69,6 +88,64 @@ async def read_dead_letters(bootstrap_servers: KafkaAddress, topic: str) -> Asyn
     """
     async for record in read_topic(bootstrap_servers, topic):
         yield _filed(record)
+
+
+async def find_dead_letter(bootstrap_servers: KafkaAddress, topic: str, position: LetterPosition) -> FiledLetter | None:
+    """The dead letter at a position, with its value; None where there is none.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or has no such topic.
+    """
+    offsets = await read_offsets(bootstrap_servers, topic)
+    partition, offset = position.partition, position.offset
+    if not offsets.beginning.get(partition, 0) <= offset < offsets.end.get(partition, 0):
+        return None
+    async for record in read_at(bootstrap_servers, topic, partition, [offset]):
+        return _filed(record)
+    return None
+
+
+async def page_dead_letters(
+    bootstrap_servers: KafkaAddress,
+    topic: str,
+    choose: Callable[[FiledLetter], bool],
+    *,
+    limit: int,
+    before: LetterPosition | None = None,
+) -> LetterPage:
+    """The newest dead letters that are chosen, in a bounded look: a page may be short, and have another behind it.
+
+    Args:
+        bootstrap_servers: of Kafka, and how to get in.
+        topic: of the dead letters.
+        choose: says which letters are meant.
+        limit: at most so many.
+        before: where to begin; None for the newest of all.
+
+    Raises:
+        StreamUnavailable: Kafka does not answer, or has no such topic.
+    """
+    offsets = await read_offsets(bootstrap_servers, topic)
+    found: list[FiledLetter] = []
+    looked = 0
+    for partition in sorted(offsets.end, reverse=True):
+        beginning, end = offsets.beginning[partition], offsets.end[partition]
+        if before is not None and partition >= before.partition:
+            end = min(end, before.offset) if partition == before.partition else beginning
+        while end > beginning:
+            if looked >= _LOOK_OFFSETS:
+                return LetterPage(found, LetterPosition(partition, end))
+            start = max(beginning, end - _WINDOW_OFFSETS)
+            window: list[FiledLetter] = []
+            async for record in read_topic(bootstrap_servers, topic, start={partition: start}, end={partition: end}):
+                filed = _filed(record)
+                if choose(filed):
+                    window.append(_without_value(filed))
+            found += reversed(window)
+            if len(found) > limit:
+                return LetterPage(found[:limit], found[limit - 1].position)
+            looked, end = looked + end - start, start
+    return LetterPage(found, None)
 
 
 async def purge_dead_letters(
@@ -118,7 +195,20 @@ def _filed(record: Any) -> FiledLetter:  # noqa: ANN401 - aiokafka's record has 
         trace={name: value for name, value in headers.items() if name in TRACE_HEADERS},
     )
     position = LetterPosition(record.partition, record.offset)
-    return FiledLetter(position, headers.get("time", ""), letter, headers.get("value-omitted", ""))
+    size = len(record.value or b"")
+    return FiledLetter(position, headers.get("time", ""), letter, headers.get("value-omitted", ""), size)
+
+
+def _without_value(filed: FiledLetter) -> FiledLetter:
+    return msgspec.structs.replace(filed, letter=msgspec.structs.replace(filed.letter, value=None))
+
+
+def readable(value: bytes | None) -> str | None:
+    """What the bytes say, without control characters: a stranger wrote them, and they go to a terminal."""
+    if value is None:
+        return None
+    decoded = value.decode(errors="backslashreplace")
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in decoded)
 
 
 def _number(text: str) -> int:

@@ -17,7 +17,7 @@ from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
 from streams.cluster import KafkaAddress
-from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters
+from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters, readable
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPlan, ReplayReport
 from streams.settings import METHODS, load_settings, variable
 
@@ -62,7 +62,7 @@ def list_command(*, index: str, error: str, limit: int, url: str, as_json: bool)
     for filed in letters:
         letter = filed.letter
         source = f"{letter.topic} {letter.partition}:{letter.offset}"
-        cells = (str(filed.position), filed.time, letter.index, letter.error_class, source, _text(letter.key))
+        cells = (str(filed.position), filed.time, letter.index, letter.error_class, source, readable(letter.key))
         table.add_row(*(escape(cell or "") for cell in (*cells, letter.message)))
     # In a pipe every letter is one line.
     Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
@@ -78,7 +78,7 @@ def show_command(*, position: LetterPosition, url: str, as_json: bool) -> None:
     if not letters:
         raise CommandFailed(f"there is no dead letter {position}")
     described = _described(letters[0])
-    described |= {"value": _text(letters[0].letter.value), "omitted": letters[0].omitted}
+    described |= {"value": readable(letters[0].letter.value), "omitted": letters[0].omitted}
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(described)))
         return
@@ -199,18 +199,10 @@ def _described(filed: FiledLetter) -> dict[str, Any]:
         "reason": letter.message,
         "attempts": letter.attempts,
         "source": {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset},
-        "key": _text(letter.key),
+        "key": readable(letter.key),
         "bytes": len(letter.value or b""),
         "trace": letter.trace,
     }
-
-
-def _text(value: bytes | None) -> str | None:
-    """What the bytes say, without control characters: a stranger wrote them, and they go to a terminal."""
-    if value is None:
-        return None
-    decoded = value.decode(errors="backslashreplace")
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in decoded)
 
 
 def _foreseen(plan: ReplayPlan) -> ReplayReport:

@@ -11,6 +11,7 @@ from api.process.server import run as run_api
 from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
+from infra.jobs.clerk import Clerk
 from infra.probes.server import probed
 from streams.cluster import kafka_cluster
 from streams.errors import EmbedSearchError, SettingsError
@@ -84,6 +85,7 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
                     name, settings, metrics, memory=memory, tracer=tracers[name], progress=progress, stop=stop
                 )
                 tasks.create_task(indexing, name=name)
+            tasks.create_task(Clerk(settings, names).run(stop), name="jobs")
     finally:
         for tracer in tracers.values():
             tracer.close()

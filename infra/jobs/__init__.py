@@ -1,0 +1,1 @@
+"""Carries out what operators order over HTTP, beside the indexers and with their rights; see `indexer.jobs`."""

@@ -12,13 +12,23 @@ from api.access.authorised import AuthorisedApp, Gate
 from api.messages.problems import PROBLEM_MEDIA_TYPE, problem_reply
 from api.observed import ObservedApp
 from api.routes.breakers import list_breakers, open_breaker, reset_breaker
+from api.routes.dead_letters import (
+    get_dead_letter,
+    list_dead_letters,
+    purge_dead_letters,
+    replay_dead_letters,
+    resume_indexers,
+)
 from api.routes.documents import delete_document, get_document, publish, put_document
 from api.routes.health import health, livez, readyz, startupz, system
+from api.routes.indexes import list_indexes, promote_generation, roll_back
 from api.routes.metrics import metrics as metrics_route
 from api.routes.pages import admin_page, page_file, search_page
+from api.routes.rebuilds import cancel_rebuild, get_rebuild, list_rebuilds, order_rebuilds
 from api.routes.requests import SERVICES, AnyRequest, before_request, provide_services, trace_id
 from api.routes.search import search, search_by_link, stream_search
 from api.routes.specs import asyncapi, docs, openapi
+from api.routes.verifications import cancel_verification, get_verification, list_verifications, order_verifications
 from api.services import Services
 from streams.metrics import Metrics
 from streams.tracing import Tracer
@@ -40,6 +50,22 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     list_breakers,
     open_breaker,
     reset_breaker,
+    list_indexes,
+    promote_generation,
+    roll_back,
+    order_rebuilds,
+    list_rebuilds,
+    get_rebuild,
+    cancel_rebuild,
+    order_verifications,
+    list_verifications,
+    get_verification,
+    cancel_verification,
+    list_dead_letters,
+    get_dead_letter,
+    replay_dead_letters,
+    purge_dead_letters,
+    resume_indexers,
     openapi,
     asyncapi,
     docs,

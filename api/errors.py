@@ -9,6 +9,9 @@ ApiFault
 ├── Forbidden             send a key that may do this
 ├── TooManyRequests       make fewer requests
 ├── DocumentNotFound      there is no such document
+├── NoSuchItem            there is nothing of this name
+├── Conflict              wait, or change the state of the system first
+├── IndexUnavailable      an index does not answer: try again later
 ├── Overloaded            try again later: too many requests run
 └── SearchUnavailable     no search method could answer: try again later
 
@@ -110,6 +113,28 @@ class DocumentNotFound(ApiFault):
     def __init__(self, document_id: str, unasked: Mapping[str, str]) -> None:
         super().__init__(f"there is no document {document_id!r}")
         self.unasked = dict(unasked)
+
+
+class NoSuchItem(ApiFault):
+    """There is nothing of the name that a client gave, and the message says what was looked for."""
+
+
+class Conflict(ApiFault):
+    """What was asked for cannot be done as things are, and the message says why."""
+
+
+class IndexUnavailable(ApiFault):
+    """An index, or its catalogue of generations, does not answer.
+
+    Args:
+        index: its name.
+        reason: why not.
+    """
+
+    def __init__(self, index: str, reason: str) -> None:
+        super().__init__(f"{index}: {reason}")
+        self.index = index
+        self.reason = reason
 
 
 class Overloaded(ApiFault):

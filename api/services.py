@@ -5,7 +5,7 @@ is there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -19,6 +19,8 @@ from api.access.resources import Resources
 from api.backends.breaking import MethodBreaker
 from api.backends.methods import make_methods
 from api.description.specs import Specs, make_specs
+from api.operating.jobs import JobDesk
+from api.operating.letters import LetterDesk
 from api.pages.files import PageFile, load_pages
 from api.publishing.publications import Publications
 from api.searching.plan import SearchRules
@@ -26,7 +28,11 @@ from api.searching.search import Highlighters, Searcher
 from api.searching.search_log import SearchLog
 from api.state.system import SystemProbe
 from indexer.backend import SearchBackend
-from indexer.health import resource_looks
+from indexer.halt_notes import HaltNotes
+from indexer.health import Look, resource_looks
+from indexer.jobs.board import JobBoard
+from indexer.rebuild.catalogue import Catalogue
+from indexer.rebuild.phases import GenerationInfo
 from indexer.registry import dependency_looks
 from streams.cluster import kafka_cluster
 from streams.metrics import Metrics
@@ -60,6 +66,9 @@ class Services(msgspec.Struct, frozen=True):
         metrics: of this process.
         specs: what describes the system.
         pages: files of the pages for people, by name.
+        generations: looks at those of each index, as they are now.
+        jobs: where they are ordered.
+        letters: the dead letters.
     """
 
     settings: Settings
@@ -77,6 +86,9 @@ class Services(msgspec.Struct, frozen=True):
     metrics: Metrics
     specs: Specs
     pages: Mapping[str, PageFile]
+    generations: Mapping[str, Look[Sequence[GenerationInfo]]]
+    jobs: JobDesk
+    letters: LetterDesk
 
 
 @asynccontextmanager
@@ -87,6 +99,7 @@ async def open_services(
     backends: Mapping[str, SearchBackend],
     highlighters: Highlighters,
     tracer: Tracer,
+    catalogues: Mapping[str, Catalogue],
 ) -> AsyncIterator[Services]:
     """Open everything for as long as the block runs; the backends are closed as well.
 
@@ -97,6 +110,7 @@ async def open_services(
         backends: by method, as the indexes' registry opened them.
         highlighters: for snippets.
         tracer: of this process; it is closed as well.
+        catalogues: by index, read only.
 
     Raises:
         SettingsError: the settings name no Kafka, or one of their files cannot be used.
@@ -108,7 +122,8 @@ async def open_services(
     admission = make_admission(settings.max_searches, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic, tracer))
     looks = dependency_looks(backends) | resource_looks(settings, resources.memory, resources.files)
-    probe = SystemProbe(methods.probed, offsets, looks)
+    generations = {name: _look_at(catalogue) for name, catalogue in catalogues.items()}
+    probe = SystemProbe(methods.probed, offsets, looks, generations=generations, halted=halt_look(settings))
     try:
         yield Services(
             settings=settings,
@@ -126,6 +141,9 @@ async def open_services(
             metrics=metrics,
             specs=make_specs(settings, str(kafka), version(_DISTRIBUTION)),
             pages=load_pages(),
+            generations=generations,
+            jobs=JobDesk(JobBoard(settings.data_dir)),
+            letters=LetterDesk(settings, kafka),
         )
     finally:
         await _close_all(
@@ -134,6 +152,20 @@ async def open_services(
             | {name: backend.close for name, backend in backends.items()},
             {"tracer": partial(asyncio.to_thread, tracer.close)},
         )
+
+
+def halt_look(settings: Settings) -> Look[Mapping[str, str]]:
+    """Looks at which indexers of this data directory have halted."""
+    notes = HaltNotes(settings.data_dir)
+
+    def read() -> dict[str, str]:
+        return {name: reason for name in settings.indexes if (reason := notes.reason(name)) is not None}
+
+    return lambda _: asyncio.to_thread(read)
+
+
+def _look_at(catalogue: Catalogue) -> Look[Sequence[GenerationInfo]]:
+    return lambda _: catalogue.generations()
 
 
 Close = Callable[[], Awaitable[None]]

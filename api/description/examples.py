@@ -179,6 +179,9 @@ _DETAILS: Final = {
     ProblemKind.HEAD_TOO_LARGE: ("address and headers may have 65536 bytes together", None),
     ProblemKind.TOO_MANY_REQUESTS: ("too many requests; the next one is welcome in 1 s", None),
     ProblemKind.DOCUMENT_NOT_FOUND: ("there is no document 'patterns/circuit-breaker'", None),
+    ProblemKind.NO_SUCH_ITEM: ("there is no dead letter 0:41", None),
+    ProblemKind.CONFLICT: ("the rebuild 1767225600000-5f0c2a9e of bm25 is running already", None),
+    ProblemKind.INDEX_UNAVAILABLE: ("semantic: PostgreSQL does not answer", None),
     ProblemKind.TOO_LARGE: ("the body must be at most 65536 bytes", None),
     ProblemKind.UNSUPPORTED_MEDIA_TYPE: ("content-type must be application/json, got 'text/plain'", None),
     ProblemKind.INTERNAL: ("an unexpected error; the log has it under this trace id", None),
@@ -190,8 +193,14 @@ _DETAILS: Final = {
 }
 
 
+_REASONS: Final = {
+    ProblemKind.SEARCH_UNAVAILABLE: {"bm25": "index bm25 was not built yet"},
+    ProblemKind.INDEX_UNAVAILABLE: {"semantic": "PostgreSQL does not answer"},
+}
+
+
 def problem_example(kind: ProblemKind) -> Problem:
     """A problem of this kind."""
     detail, field = _DETAILS.get(kind, (kind.title, None))
-    reasons = {"bm25": "index bm25 was not built yet"} if kind is ProblemKind.SEARCH_UNAVAILABLE else None
+    reasons = _REASONS.get(kind)
     return Problem(kind.uri, kind.title, kind.status, detail, TRACE_ID, field, reasons)

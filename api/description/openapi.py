@@ -12,11 +12,11 @@ import msgspec
 
 from api.access.scopes import required_scope
 from api.description.examples import problem_example
-from api.description.operations import HTML, OPERATIONS, Body, Operation
+from api.description.operation import FILE, HTML, Body, Operation
+from api.description.operations import OPERATIONS
 from api.messages.parameters import DocumentVersion
 from api.messages.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
-from streams.document import MAX_ID_BYTES, Document
-from streams.settings import METHODS
+from streams.document import Document
 
 _REF: Final = "#/components/schemas/{name}"
 _ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.+(?:\n {5,}.+)*)", re.MULTILINE)
@@ -86,7 +86,7 @@ def _responses(operation: Operation, by_type: dict[Any, Json]) -> Json:
         str(status): {"description": body.description, "content": {body.media_type: _content(body, by_type)}}
         for status, body in operation.answers.items()
     }
-    if operation.is_page or operation.with_file:
+    if operation.is_page or FILE in operation.path_parameters:
         responses["304"] = {"description": "If-None-Match names the file as it is", "content": {}}
     kinds = (*operation.problems, *_access_problems(operation), ProblemKind.HEAD_TOO_LARGE, ProblemKind.INTERNAL)
     for status in sorted({kind.status for kind in kinds}):
@@ -123,25 +123,17 @@ def _content(body: Body, by_type: dict[Any, Json]) -> Json:
 
 
 def _parameters(operation: Operation, components: Json) -> list[Json]:
-    parameters: list[Json] = []
-    if operation.with_id:
-        schema = {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES}
-        text = "Percent-encoded UTF-8, slashes may stand as they are"
-        parameters.append(
-            {"name": "id", "in": "path", "required": True, "description": text, "schema": schema, "example": "a/b.txt"}
-        )
-    if operation.with_method:
-        names = {"type": "string", "enum": list(METHODS)}
-        text = "A search method that this system runs"
-        parameters.append(
-            {"name": "method", "in": "path", "required": True, "description": text, "schema": names, "example": "bm25"}
-        )
-    if operation.with_file:
-        schema = {"type": "string", "minLength": 1}
-        text = "As the pages name it"
-        parameters.append(
-            {"name": "name", "in": "path", "required": True, "description": text, "schema": schema, "example": "dom.js"}
-        )
+    parameters: list[Json] = [
+        {
+            "name": each.name,
+            "in": "path",
+            "required": True,
+            "description": each.description,
+            "schema": each.schema,
+            "example": each.example,
+        }
+        for each in operation.path_parameters
+    ]
     if operation.query is not None:
         properties = components[operation.query.__name__]["properties"]
         parameters += [_query_parameter(name, dict(schema)) for name, schema in properties.items()]

@@ -1,12 +1,11 @@
 """Every operation of the API, as the OpenAPI document tells it; a test holds this list against the real routes."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
-
-import msgspec
+from typing import Any, Final
 
 from api.backends.breaker import BreakerReport
 from api.description import examples
+from api.description.administration import ADMINISTRATION
+from api.description.operation import DOCUMENT_ID, EVENTS, FILE, HTML, METHOD, NDJSON, SHORTAGES, TEXT, Body, Operation
 from api.messages.parameters import DocumentVersion, SearchParameters, SearchRequest
 from api.messages.problems import Problem, ProblemKind
 from api.messages.responses import (
@@ -21,75 +20,12 @@ from api.messages.responses import (
 from indexer.health import HealthResponse
 from streams.document import Document
 
-JSON: Final = "application/json"
-NDJSON: Final = "application/x-ndjson"
-TEXT: Final = "text/plain; version=0.0.4"
-HTML: Final = "text/html"
-EVENTS: Final = "text/event-stream"
-
-
-class Body(msgspec.Struct, frozen=True):
-    """A body that is sent or answered.
-
-    Attributes:
-        type: of its JSON; None for text.
-        example: one such value.
-        description: of the answer.
-        media_type: of the body.
-        parts: types of the JSON in a text that is not one JSON value.
-    """
-
-    type: Any
-    example: Any
-    description: str = ""
-    media_type: str = JSON
-    parts: tuple[Any, ...] = ()
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """One HTTP method on one path.
-
-    Attributes:
-        answers: by status.
-        problems: that it can answer, besides an internal one.
-        requests: bodies it takes, one for each media type.
-        query: type of the query string.
-        with_id: the path ends in a document's id.
-        with_method: the path names a search method.
-        with_file: the path names a file of the pages.
-        is_page: it answers a page, also to whoever lacks the key, with the status that says so.
-    """
-
-    method: Literal["get", "post", "put", "delete"]
-    path: str
-    id: str
-    tag: str
-    summary: str
-    answers: Mapping[int, Body]
-    problems: tuple[ProblemKind, ...] = ()
-    requests: tuple[Body, ...] = ()
-    query: type[msgspec.Struct] | None = None
-    with_id: bool = False
-    with_method: bool = False
-    with_file: bool = False
-    is_page: bool = False
-
-    def types(self) -> Iterator[Any]:
-        """The types of all its JSON."""
-        bodies = (*self.requests, *self.answers.values())
-        yield from (body.type for body in bodies if body.type is not None)
-        if self.query is not None:
-            yield self.query
-        yield from (part for body in bodies for part in body.parts)
-
-
-_SHORTAGES: Final = (ProblemKind.OVERLOADED, ProblemKind.OUT_OF_MEMORY, ProblemKind.TOO_MANY_OPEN_FILES)
 _SEARCH_PROBLEMS: Final = (
     ProblemKind.INVALID_REQUEST,
     ProblemKind.INVALID_QUERY,
     ProblemKind.INVALID_TOKEN,
     ProblemKind.SEARCH_UNAVAILABLE,
-    *_SHORTAGES,
+    *SHORTAGES,
 )
 _PUBLISH_PROBLEMS: Final = (
     ProblemKind.INVALID_REQUEST,
@@ -97,7 +33,7 @@ _PUBLISH_PROBLEMS: Final = (
     ProblemKind.TOO_LARGE,
     ProblemKind.UNSUPPORTED_MEDIA_TYPE,
     ProblemKind.STREAM_UNAVAILABLE,
-    *_SHORTAGES,
+    *SHORTAGES,
 )
 _FOUND: Final = Body(SearchResponse, examples.SEARCH_RESPONSE, "What the methods that could answer have found")
 _PUBLISHED: Final = Body(PublishResponse, examples.PUBLISHED, "Kafka has it; wait_for the token to find it")
@@ -166,9 +102,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             ProblemKind.INVALID_DOCUMENT,
             ProblemKind.DOCUMENT_NOT_FOUND,
             ProblemKind.SEARCH_UNAVAILABLE,
-            *_SHORTAGES,
+            *SHORTAGES,
         ),
-        with_id=True,
+        path_parameters=(DOCUMENT_ID,),
     ),
     Operation(
         "put",
@@ -179,7 +115,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         {202: _PUBLISHED},
         _PUBLISH_PROBLEMS,
         requests=(Body(DocumentVersion, examples.DOCUMENT_VERSION),),
-        with_id=True,
+        path_parameters=(DOCUMENT_ID,),
     ),
     Operation(
         "delete",
@@ -192,9 +128,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
             ProblemKind.INVALID_REQUEST,
             ProblemKind.INVALID_DOCUMENT,
             ProblemKind.STREAM_UNAVAILABLE,
-            *_SHORTAGES,
+            *SHORTAGES,
         ),
-        with_id=True,
+        path_parameters=(DOCUMENT_ID,),
     ),
     Operation(
         "get",
@@ -249,7 +185,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "Keep a method from being called: for all workers, over restarts, until it is reset",
         {200: Body(BreakerReport, examples.BREAKER_OPEN, "It is open")},
         (ProblemKind.NOT_FOUND,),
-        with_method=True,
+        path_parameters=(METHOD,),
     ),
     Operation(
         "post",
@@ -259,8 +195,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "Let a method be called again, by all workers, and forget its failures",
         {200: Body(BreakerReport, examples.BREAKER_CLOSED, "It is closed")},
         (ProblemKind.NOT_FOUND,),
-        with_method=True,
+        path_parameters=(METHOD,),
     ),
+    *ADMINISTRATION,
     Operation(
         "get",
         "/openapi.json",
@@ -311,6 +248,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "A script, a style or an image of the pages",
         {200: Body(None, '"use strict";', "The file", "text/javascript")},
         (ProblemKind.NOT_FOUND,),
-        with_file=True,
+        path_parameters=(FILE,),
     ),
 )

@@ -1,6 +1,6 @@
 """What a request may say, field by field: `POST /search`, the query string of `GET /search`, `PUT /documents/{id}`."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,6 +13,8 @@ from api.messages.filters import Filters
 from indexer.filtering import METADATA
 from streams.document import MAX_METADATA_KEY_CHARACTERS, Document, DocumentId
 from streams.watermark import MAX_TOKEN_CHARACTERS
+
+T = TypeVar("T")
 
 MAX_QUERY_CHARACTERS: Final = 4_096
 MAX_LIMIT: Final = 1_000
@@ -153,6 +155,18 @@ def parse_parameters(query_string: bytes) -> SearchParameters:
         if metadata:
             fields["metadata"] = metadata
         return msgspec.convert(fields, SearchParameters, strict=False)
+    except msgspec.ValidationError as exc:
+        raise invalid_request(exc) from exc
+
+
+def read_query(query_string: bytes, query_type: type[T]) -> T:
+    """Read a query string whose parameters are the fields of a type.
+
+    Raises:
+        InvalidRequest: naming the parameter to blame where there is one.
+    """
+    try:
+        return msgspec.convert(parse_query_string(query_string), query_type, strict=False)
     except msgspec.ValidationError as exc:
         raise invalid_request(exc) from exc
 

@@ -14,10 +14,13 @@ import structlog
 from litestar.exceptions import HTTPException
 
 from api.errors import (
+    Conflict,
     DocumentNotFound,
     Forbidden,
     HeadTooLarge,
+    IndexUnavailable,
     InvalidRequest,
+    NoSuchItem,
     Overloaded,
     RequestTooLarge,
     SearchUnavailable,
@@ -25,7 +28,15 @@ from api.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery, OutOfMemory, TooManyOpenFiles
+from indexer.errors import (
+    BackendUnavailable,
+    DeadlineExceeded,
+    InvalidQuery,
+    OutOfMemory,
+    SwapRefused,
+    TooManyOpenFiles,
+)
+from indexer.jobs.board import JobRefused
 from streams.errors import InvalidDocument, InvalidToken, StreamUnavailable, UndecodableRecord
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -46,14 +57,17 @@ class ProblemKind(Enum):
     UNAUTHENTICATED = ("unauthenticated", 401, "A key is needed")
     FORBIDDEN = ("forbidden", 403, "The key may not do this")
     DOCUMENT_NOT_FOUND = ("document-not-found", 404, "There is no such document")
+    NO_SUCH_ITEM = ("no-such-item", 404, "There is nothing of this name")
     NOT_FOUND = ("not-found", 404, "There is nothing at this address")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This address does not take this HTTP method")
+    CONFLICT = ("conflict", 409, "This cannot be done as things are")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "This content type is not read here")
     HEAD_TOO_LARGE = ("head-too-large", 431, "The address or the headers are too long")
     TOO_MANY_REQUESTS = ("too-many-requests", 429, "Too many requests")
     INTERNAL = ("internal", 500, "The server failed")
     SEARCH_UNAVAILABLE = ("search-unavailable", 503, "No search method can answer")
+    INDEX_UNAVAILABLE = ("index-unavailable", 503, "The index does not answer")
     STREAM_UNAVAILABLE = ("stream-unavailable", 503, "Kafka does not take documents")
     OUT_OF_MEMORY = ("out-of-memory", 503, "The server has too little memory left")
     TOO_MANY_OPEN_FILES = ("too-many-open-files", 503, "The server has too few file handles left")
@@ -144,6 +158,11 @@ _KINDS: Final[Mapping[type[BaseException], ProblemKind]] = {
     BackendUnavailable: ProblemKind.SEARCH_UNAVAILABLE,
     DeadlineExceeded: ProblemKind.SEARCH_UNAVAILABLE,
     StreamUnavailable: ProblemKind.STREAM_UNAVAILABLE,
+    NoSuchItem: ProblemKind.NO_SUCH_ITEM,
+    Conflict: ProblemKind.CONFLICT,
+    JobRefused: ProblemKind.CONFLICT,
+    SwapRefused: ProblemKind.CONFLICT,
+    IndexUnavailable: ProblemKind.INDEX_UNAVAILABLE,
     Overloaded: ProblemKind.OVERLOADED,
     OutOfMemory: ProblemKind.OUT_OF_MEMORY,
     TooManyOpenFiles: ProblemKind.TOO_MANY_OPEN_FILES,
@@ -195,6 +214,8 @@ def _backends(error: BaseException) -> dict[str, str] | None:
         return error.reasons
     if isinstance(error, DocumentNotFound):
         return error.unasked or None
+    if isinstance(error, IndexUnavailable):
+        return {error.index: error.reason}
     return None
 
 

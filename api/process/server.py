@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -31,7 +31,7 @@ from api.searching.search import Highlighters
 from api.services import Services, open_services
 from indexer.analysis import analyzer_name, get_analyzer
 from indexer.native import compile_pattern
-from indexer.registry import open_backend
+from indexer.registry import open_backend, open_catalogue
 from indexer.resources import FileHandlePool, MemoryGuard, limit_open_files, memory_limit, watched
 from streams.logs import configure_logs
 from streams.metrics import MULTIPROCESS_VARIABLE, Metrics, open_metrics, shared_directory
@@ -124,12 +124,15 @@ async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> 
         MemoryGuard(memory_limit(settings.memory_limit_bytes), metrics.memory_used), FileHandlePool(), metrics
     )
     backends = {index: open_backend(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
-    async with (
-        stopping_with_parent(),
-        watched(resources.memory),
-        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer) as services,
-    ):
-        yield services
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(stopping_with_parent())
+        await stack.enter_async_context(watched(resources.memory))
+        catalogues = {
+            index: await stack.enter_async_context(open_catalogue(index, settings)) for index in settings.indexes
+        }
+        highlighters = make_highlighters(settings)
+        opened = open_services(settings, metrics, resources, backends, highlighters, tracer, catalogues)
+        yield await stack.enter_async_context(opened)
 
 
 def _check_access(settings: Settings) -> None:

@@ -6,11 +6,18 @@ from urllib.parse import unquote_to_bytes
 from litestar import delete, get, post, put
 
 from api.access.admission import PUBLICATION_PATIENCE_SECONDS, QUEUE_SHARE
-from api.errors import InvalidRequest, UnsupportedMediaType
+from api.errors import InvalidRequest
 from api.messages.body import LONE_SURROGATE, LineReader, lone_surrogate_field, read_body
 from api.messages.responses import DocumentResponse, PublishResponse
 from api.publishing.ingest import Ingest, line_limit
-from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.routes.requests import (
+    JSON_TYPES,
+    AnyRequest,
+    ServicesDependency,
+    body_chunks,
+    require_media_type,
+    trace_id,
+)
 from api.searching.lookup import look_up
 from api.services import Services
 from indexer.deadline import Deadline
@@ -18,7 +25,6 @@ from streams.codec import parse_document
 from streams.document import Document, DocumentId, check_id
 from streams.errors import InvalidDocument, UndecodableRecord
 
-JSON_TYPES: Final = frozenset({"application/json"})
 NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 _PREFIX: Final = b"/documents/"
@@ -27,7 +33,7 @@ _PREFIX: Final = b"/documents/"
 @post("/documents", status_code=202)
 async def publish(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish one document, or a stream of them."""
-    media_type = _require_media_type(request, JSON_TYPES | NDJSON_TYPES)
+    media_type = require_media_type(request, JSON_TYPES | NDJSON_TYPES)
     async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
         if media_type in NDJSON_TYPES:
             return await _publish_lines(request, services)
@@ -39,7 +45,7 @@ async def publish(request: AnyRequest, services: ServicesDependency) -> PublishR
 async def put_document(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish a version of the document with this id."""
     document_id = _document_id(request)
-    _require_media_type(request, JSON_TYPES)
+    require_media_type(request, JSON_TYPES)
     async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
         document = await _read_document(request, services, default_id=document_id)
         if document.id != document_id:
@@ -85,14 +91,6 @@ async def _read_document(request: AnyRequest, services: Services, *, default_id:
 
 def _published(request: AnyRequest, token: str) -> PublishResponse:
     return PublishResponse(1, [], 0, token, trace_id(request))
-
-
-def _require_media_type(request: AnyRequest, accepted: frozenset[str]) -> str:
-    """The content type, which must be given: a page of another site cannot send these without asking us first."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given not in accepted:
-        raise UnsupportedMediaType(f"content-type must be {' or '.join(sorted(accepted))}, got {given[:64]!r}")
-    return given
 
 
 def _document_id(request: AnyRequest) -> DocumentId:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
-from api.description.operations import EVENTS
+from api.description.operation import EVENTS
 from api.messages.events import STILL_HERE, event
 from api.messages.problems import problem_reply
 from api.messages.responses import BackendEvent, SearchResponse

@@ -4,7 +4,7 @@ import asyncio
 
 from litestar import Response, get
 
-from api.description.operations import TEXT
+from api.description.operation import TEXT
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 from api.state.exposition import expose_system
 

@@ -1,7 +1,7 @@
 """What every route reads from a request: its services, its trace id, its body as it arrives."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from litestar import Request
 from litestar.datastructures import State
@@ -10,7 +10,9 @@ from litestar.enums import HttpMethod
 from litestar.exceptions import MethodNotAllowedException
 from litestar.routes import HTTPRoute
 
-from api.errors import InvalidRequest
+from api.access.authorised import CALLER
+from api.errors import InvalidRequest, UnsupportedMediaType
+from api.messages.body import decode_json, read_body
 from api.observed import TRACE_ID
 from api.services import Services
 
@@ -20,6 +22,10 @@ SERVICES = "services"
 _ANSWERED_ALWAYS: Final = "answered_always"
 ANSWERED_ALWAYS: Final = {_ANSWERED_ALWAYS: True}
 """Options of a route that is answered whatever this process is short of: it needs little, and tells of the shortage."""
+
+JSON_TYPES: Final = frozenset({"application/json"})
+
+T = TypeVar("T")
 
 ServicesDependency = NamedDependency[Services]
 AnyRequest = Request[Any, Any, State]
@@ -53,6 +59,40 @@ def _methods(request: AnyRequest) -> list[str]:
 def trace_id(request: AnyRequest) -> str:
     """The request's trace id, 32 hex digits."""
     return cast("str", request.scope["state"][TRACE_ID])
+
+
+def caller(request: AnyRequest) -> str:
+    """Who asks: the prefix of the key, or `anonymous`."""
+    return cast("str", request.scope["state"][CALLER])
+
+
+async def read_json(request: AnyRequest, request_type: type[T], limit: int) -> T:
+    """A body of JSON, which must say that it is: a page of another site cannot send that without asking us first.
+
+    Args:
+        request: with the body.
+        request_type: of what it says.
+        limit: bytes.
+
+    Raises:
+        UnsupportedMediaType: it says that it is something else.
+        RequestTooLarge: it is larger than that.
+        InvalidRequest: naming the field to blame where there is one.
+    """
+    require_media_type(request, JSON_TYPES)
+    return decode_json(await read_body(body_chunks(request), limit), request_type)
+
+
+def require_media_type(request: AnyRequest, accepted: frozenset[str]) -> str:
+    """The content type, which must be given: a page of another site cannot send these without asking us first.
+
+    Raises:
+        UnsupportedMediaType: it is none of these.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise UnsupportedMediaType(f"content-type must be {' or '.join(sorted(accepted))}, got {given[:64]!r}")
+    return given
 
 
 async def body_chunks(request: AnyRequest) -> AsyncIterator[bytes]:

@@ -2,7 +2,7 @@
 
 from litestar import MediaType, Response, get
 
-from api.description.operations import HTML
+from api.description.operation import HTML
 from api.routes.requests import ANSWERED_ALWAYS, ServicesDependency
 
 

@@ -62,6 +62,8 @@ def _index(
     )
     if state.of_other_topic(stats):
         return Component("degraded", "was read from another topic or Kafka cluster; rebuild the index", details)
+    if (reason := state.halted.get(name)) is not None:
+        return Component("degraded", f"its indexer {reason}", details)
     if lag is not None and stalled >= stall_seconds:
         return standing_still(lag, stalled, details)
     if breaker.state != "closed":

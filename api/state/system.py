@@ -5,7 +5,7 @@ Health, readiness and metrics all read it; each part is kept for a second, so th
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -15,6 +15,7 @@ from indexer.backend import IndexStats, SearchBackend
 from indexer.deadline import Clock
 from indexer.health import Check, Component, Look, close_all, results_of
 from indexer.health.resources import components_of
+from indexer.rebuild.phases import GenerationInfo
 from streams.topics import OffsetSource, TopicOffsets
 
 
@@ -27,6 +28,8 @@ class SystemState(msgspec.Struct, frozen=True):
         now_ms: wall clock of the moment, milliseconds since the epoch.
         parts: what else the system needs, by component.
         stalled_seconds: for how long an index has not moved though offsets are left to read, by index.
+        generations: of an index, or the reason why they are not known, by index.
+        halted: why an indexer reads nothing until somebody has looked, by index.
     """
 
     indexes: dict[str, IndexStats | str]
@@ -34,6 +37,8 @@ class SystemState(msgspec.Struct, frozen=True):
     now_ms: float
     parts: dict[str, Component] = {}
     stalled_seconds: dict[str, float] = {}
+    generations: dict[str, Sequence[GenerationInfo] | str] = {}
+    halted: Mapping[str, str] = {}
 
     def lag_messages(self, stats: IndexStats) -> dict[int, int] | None:
         """Offsets between an index and the end of the topic, by partition; None while that is not known."""
@@ -59,6 +64,8 @@ class SystemProbe:
         backends: by index; each raises nothing but `IndexFault`.
         offsets: of the topic.
         looks: at everything else, by the name of the component.
+        generations: looks at the generations of each index.
+        halted: looks at which indexers have halted, and why.
         clock: a monotonic clock.
         wall_clock: seconds since the epoch.
     """
@@ -69,6 +76,8 @@ class SystemProbe:
         offsets: OffsetSource,
         looks: Mapping[str, Look[Component]] = MappingProxyType({}),
         *,
+        generations: Mapping[str, Look[Sequence[GenerationInfo]]] = MappingProxyType({}),
+        halted: Look[Mapping[str, str]] | None = None,
         clock: Clock = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -76,15 +85,22 @@ class SystemProbe:
         # Connecting to a Kafka that is away takes longer than anybody here waits: the look goes on by itself.
         self._offsets = Check(lambda _: offsets.read(), clock=clock)
         self._parts = {name: Check(look, clock=clock) for name, look in looks.items()}
+        self._generations = {name: Check(look, clock=clock) for name, look in generations.items()}
+        self._halted = None if halted is None else Check(halted, clock=clock)
         self._lag = LagWatch(clock)
         self._wall_clock = wall_clock
 
     async def state(self) -> SystemState:
         """The state; nothing in it was seen more than a second ago."""
-        indexes, parts, offsets = await asyncio.gather(
-            results_of(self._indexes), results_of(self._parts), self._offsets.result()
+        indexes, parts, offsets, generations, halted = await asyncio.gather(
+            results_of(self._indexes),
+            results_of(self._parts),
+            self._offsets.result(),
+            results_of(self._generations),
+            self._halts(),
         )
-        state = SystemState(indexes, offsets, self._wall_clock() * 1000, components_of(parts))
+        now_ms = self._wall_clock() * 1000
+        state = SystemState(indexes, offsets, now_ms, components_of(parts), generations=generations, halted=halted)
         known = {name: stats for name, stats in state.indexes.items() if isinstance(stats, IndexStats)}
         stalled = {
             name: self._lag.stalled_seconds(name, stats.generation, stats.watermark.offsets, state.lag_messages(stats))
@@ -104,4 +120,9 @@ class SystemProbe:
 
     async def close(self) -> None:
         """Stop looking."""
-        await close_all([*self._indexes.values(), *self._parts.values(), self._offsets])
+        await close_all([*self._indexes.values(), *self._parts.values(), *self._generations.values(), self._offsets])
+        await close_all([] if self._halted is None else [self._halted])
+
+    async def _halts(self) -> Mapping[str, str]:
+        seen = {} if self._halted is None else await self._halted.result()
+        return {} if isinstance(seen, str) else seen

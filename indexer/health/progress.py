@@ -44,6 +44,11 @@ class Progress:
         self.is_halted = False
         self._ended_at = self.clock()
 
+    @property
+    def halt_reason(self) -> str:
+        """Why the indexer reads nothing until somebody has looked; empty while it reads."""
+        return self._failure if self.is_halted else ""
+
     def failed(self, reason: str) -> None:
         """The indexer begins again."""
         self._failure = f"begins again: {reason}"

@@ -68,7 +68,7 @@ class JobBoard:
         with self._changing(kind):
             for each in self._open(kind):
                 if each.index == index:
-                    raise JobRefused(f"the {kind} {each.id} of {index} {each.state} already")
+                    raise JobRefused(f"the {kind} {each.id} of {index} is {each.state} already")
             job = Job(f"{int(now * 1_000):013d}-{secrets.token_hex(4)}", index, order, now, ordered_by)
             self._write(self._open_path(kind, job.id), job)
         return job

@@ -73,6 +73,13 @@ class VerificationOrder(msgspec.Struct, frozen=True, tag="verification"):
 Order = PromoteOrder | RebuildOrder | VerificationOrder
 
 
+def kind_of(order: Order) -> Kind:
+    """The kind of job that an order makes."""
+    if isinstance(order, PromoteOrder):
+        return "swap"
+    return "rebuild" if isinstance(order, RebuildOrder) else "verification"
+
+
 class JobReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """What came of a job; of what it was about, one is there.
 
@@ -128,13 +135,11 @@ class Job(msgspec.Struct, frozen=True):
     report: JobReport | None = None
 
     @property
+    def kind(self) -> Kind:
+        """Which of the three it is."""
+        return kind_of(self.order)
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will be done."""
         return self.state in ENDED
-
-
-def kind_of(order: Order) -> Kind:
-    """The kind of job that an order makes."""
-    if isinstance(order, PromoteOrder):
-        return "swap"
-    return "rebuild" if isinstance(order, RebuildOrder) else "verification"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from api.process.server import run as run_api
+from indexer.halt_notes import HaltNotes
 from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
@@ -85,6 +86,7 @@ async def _index(settings: Settings, names: Sequence[str]) -> None:
                     name, settings, metrics, memory=memory, tracer=tracers[name], progress=progress, stop=stop
                 )
                 tasks.create_task(indexing, name=name)
+            tasks.create_task(HaltNotes(settings.data_dir).follow(indexers, stop), name="notes of halts")
             tasks.create_task(Clerk(settings, names).run(stop), name="jobs")
     finally:
         for tracer in tracers.values():

@@ -8,7 +8,7 @@ from typing import Final
 
 from litestar import Litestar, Response, get
 
-from api.description.operations import TEXT
+from api.description.operation import TEXT
 from api.messages.responses import ProbeResponse
 from indexer.health import DiskCollector, HealthResponse
 from infra.probes.health import IndexerHealth

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,19 +17,23 @@ from api.access.scopes import ALL_SCOPES
 from api.app import create_app
 from api.backends.methods import make_methods
 from api.description.specs import make_specs
+from api.operating.jobs import JobDesk
+from api.operating.letters import LetterDesk
 from api.pages.files import load_pages
 from api.publishing.publications import Publications
 from api.searching.highlighting import QueryHighlighter
 from api.searching.plan import SearchRules
 from api.searching.search import Searcher
 from api.searching.search_log import SearchLog
-from api.services import Services
+from api.services import Services, halt_look
 from api.state.system import SystemProbe
 from indexer.analysis import get_analyzer
 from indexer.backend import SearchBackend
-from indexer.deadline import Clock
-from indexer.health import resource_looks
+from indexer.deadline import Clock, Deadline
+from indexer.health import Look, resource_looks
+from indexer.jobs.board import JobBoard
 from indexer.native import compile_pattern
+from indexer.rebuild.phases import GenerationInfo
 from indexer.registry import dependency_looks
 from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
 from streams.metrics import Metrics
@@ -42,6 +46,8 @@ from tests.api.fakes import FakeOffsets
 TRACER = Tracer("test")
 NOWHERE = "127.0.0.1:1"
 """A Kafka that refuses connections."""
+
+SWAP_SECONDS = 2.0
 
 
 def open_gate() -> Gate:
@@ -65,6 +71,7 @@ def make_services(
     memory: MemoryGuard | None = None,
     clock: Clock = time.monotonic,
     bootstrap_servers: str = NOWHERE,
+    generations: Mapping[str, Look[Sequence[GenerationInfo]]] | None = None,
     **settings: Any,
 ) -> Services:
     """Services over these backends.
@@ -76,6 +83,7 @@ def make_services(
         memory: of the process.
         clock: of what looks at the system.
         bootstrap_servers: of Kafka.
+        generations: looks at those of each index.
         settings: other than the defaults.
     """
     # The disk of whoever runs the tests is not what they are about.
@@ -86,6 +94,7 @@ def make_services(
     producer = RecordProducer(bootstrap_servers, client_id="test")
     resources = Resources(memory or MemoryGuard(memory_limit(None)), FileHandlePool(), measured_by)
     looks = dependency_looks(backends) | resource_looks(chosen, resources.memory, resources.files)
+    looked = generations or dict.fromkeys(backends, _no_generations)
     return Services(
         settings=chosen,
         bootstrap_servers=bootstrap_servers,
@@ -97,12 +106,26 @@ def make_services(
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
         admission=admission,
-        probe=SystemProbe(methods.probed, offsets or FakeOffsets(), looks, clock=clock),
+        probe=SystemProbe(
+            methods.probed,
+            offsets or FakeOffsets(),
+            looks,
+            generations=looked,
+            halted=halt_look(chosen),
+            clock=clock,
+        ),
         resources=resources,
         metrics=measured_by,
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
         pages=load_pages(),
+        generations=looked,
+        jobs=JobDesk(JobBoard(chosen.data_dir), swap_seconds=SWAP_SECONDS),
+        letters=LetterDesk(chosen, bootstrap_servers),
     )
+
+
+async def _no_generations(_: Deadline) -> Sequence[GenerationInfo]:
+    return ()
 
 
 @asynccontextmanager

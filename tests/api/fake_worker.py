@@ -84,7 +84,14 @@ async def _open(metrics: Metrics) -> AsyncIterator[Services]:
         memory.add_cache(backend.empty_cache)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, backends["bm25"].release)
     servers = settings.kafka_bootstrap_servers or NOWHERE
-    services = make_services(backends, metrics=metrics, memory=memory, bootstrap_servers=servers, topic=settings.topic)
+    services = make_services(
+        backends,
+        metrics=metrics,
+        memory=memory,
+        bootstrap_servers=servers,
+        topic=settings.topic,
+        data_dir=settings.data_dir,
+    )
     async with stopping_with_parent(), watched(memory):
         yield services
     await services.probe.close()

@@ -74,7 +74,7 @@ async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> 
     async with (
         stopping_with_parent(),
         watched(resources.memory),
-        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer) as services,
+        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer, {}) as services,
     ):
         yield services
 

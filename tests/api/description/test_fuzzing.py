@@ -25,7 +25,11 @@ NOT_HELD = (
 async def test_the_api_keeps_its_own_description(kafka_bootstrap: str, tmp_path: Path) -> None:
     """Examples, every boundary of every schema, random requests and chains of them, under all checks."""
     topic = await make_topics(kafka_bootstrap)
-    environment = {"KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap, "EMBED_SEARCH_TOPIC": topic}
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+        "EMBED_SEARCH_TOPIC": topic,
+        "EMBED_SEARCH_DATA_DIR": str(tmp_path / "data"),
+    }
     with serving(1, environment) as server:
         url = f"http://127.0.0.1:{server.port}/openapi.json"
         command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--checks", "all"]

@@ -8,7 +8,8 @@ import pytest
 
 from api.app import ROUTES, build_routes
 from api.description.examples import problem_example
-from api.description.operations import OPERATIONS, Body
+from api.description.operation import Body
+from api.description.operations import OPERATIONS
 from api.messages.problems import PROBLEM_MEDIA_TYPE, ProblemKind
 from tests.api.application import Json, make_services, running
 from tests.api.fakes import FakeBackend

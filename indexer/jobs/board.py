@@ -105,7 +105,7 @@ class JobBoard:
 
     def take(self, kind: Kind, indexes: Collection[str]) -> "Claim | None":
         """Take up the oldest job of these indexes, unless one of the kind is carried out already."""
-        if not self._names(kind):
+        if not self.any_open(kind):
             return None
         try:
             lock = FileLock(self._lock_path(kind))
@@ -121,6 +121,13 @@ class JobBoard:
         if claim is None:
             lock.release()
         return claim
+
+    def any_open(self, kind: Kind) -> bool:
+        """Whether a job of a kind waits or runs: one look at a folder, which whoever attends takes all the time."""
+        try:
+            return bool(os.listdir(self._root / kind / "open"))  # noqa: PTH208 - no path is wanted
+        except FileNotFoundError:
+            return False
 
     def attended(self, index: str) -> bool:
         """Whether somebody looks for jobs of this index."""
@@ -184,12 +191,6 @@ class JobBoard:
 
     def _open(self, kind: Kind) -> list[Job]:
         return self._read_all(self._root / kind / "open")
-
-    def _names(self, kind: Kind) -> list[str]:
-        try:
-            return os.listdir(self._root / kind / "open")  # noqa: PTH208 - one look at the folder, twice a second
-        except FileNotFoundError:
-            return []
 
     def _forget(self, kind: Kind, name: str) -> None:
         self._open_path(kind, name).unlink(missing_ok=True)

@@ -62,6 +62,8 @@ class Clerk:
 
     async def _take_one(self, kind: Kind, stop: asyncio.Event) -> bool:
         """Carry out a job, if there is one."""
+        if not self._board.any_open(kind):
+            return False
         claim = await asyncio.to_thread(self._board.take, kind, self._indexes)
         if claim is None:
             return False
@@ -97,7 +99,7 @@ class Clerk:
             while not stop.is_set() and not claim.cancelled:
                 await wait_or_stop(stop, LOOK_SECONDS)
 
-        done = await run_command(arguments_of(claim.job.index, order, scratch), until_unwanted)
+        done = await run_command(arguments_of(claim.job.index, order, scratch), scratch, until_unwanted)
         if done.status is None and claim.cancelled:
             await claim.end(JobState.CANCELLED)
         elif done.status is None:

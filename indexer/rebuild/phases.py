@@ -123,6 +123,17 @@ def in_phase(generations: Iterable[GenerationInfo], *phases: Phase) -> list[Gene
     return [generation for generation in generations if generation.phase in phases]
 
 
+def running_rebuild(generations: Sequence[GenerationInfo], now: float) -> RebuildRecord | None:
+    """The record of the rebuild that fills one of these generations, if one does.
+
+    Args:
+        generations: of an index.
+        now: seconds since the epoch.
+    """
+    records = (each.record for each in generations if each.phase is Phase.REPLAYING)
+    return next((record for record in records if record is not None and record.works(now)), None)
+
+
 def _phase(name: str, pointer: Pointer | None, record: RebuildRecord | None) -> Phase:
     if pointer is not None:
         if name == pointer.live:

@@ -9,6 +9,7 @@ from infra.cli.failure import CommandFailed
 from infra.local.key import key_header
 
 _TIMEOUT_SECONDS: Final = 30.0
+_NOT_LET_IN: Final = (401, 403)
 
 
 class ApiClient:
@@ -43,6 +44,15 @@ class ApiClient:
             CommandFailed: the API does not answer.
         """
         return self._json("GET", "/health", accept=(200, 503))
+
+    def indexes(self) -> dict[str, Any] | None:
+        """`GET /admin/indexes`: the generations of each; None for whoever may not look there.
+
+        Raises:
+            CommandFailed: the API does not answer.
+        """
+        answer = self._json("GET", "/admin/indexes", accept=(200, *_NOT_LET_IN))
+        return answer.get("indexes")
 
     def stream(self) -> dict[str, Any]:
         """`GET /system`: the broker and topic to publish to; `KAFKA_BOOTSTRAP_SERVERS` goes first.

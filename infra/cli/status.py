@@ -1,5 +1,6 @@
 """`embed-search status`: what each index holds and how far behind it is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -18,22 +19,27 @@ _COLORS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 @url_option
 @json_option
 def status_command(*, url: str, as_json: bool) -> None:
-    """Show each index: live generation, documents, lag, size and watermark."""
+    """Show each index: live generation, documents, lag, breaker, size and watermark.
+
+    With a key of the scope admin, also its other generations, and how far a rebuild is.
+    """
     with ApiClient(url) as api:
-        health = api.health()
+        health, indexes = api.health(), api.indexes()
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(health)))
+        told = health if indexes is None else health | {"indexes": indexes}
+        click.echo(msgspec.json.format(msgspec.json.encode(told)))
     else:
-        _show(health, Console())
+        _show(health, indexes or {}, Console())
 
 
-def _show(health: dict[str, Any], console: Console) -> None:
+def _show(health: dict[str, Any], indexes: dict[str, Any], console: Console) -> None:
     table = Table(box=None, pad_edge=False, show_edge=False)
     for column in ("index", "status", "generation"):
         table.add_column(column)
     for column in ("documents", "lag", "size"):
         table.add_column(column, justify="right")
-    table.add_column("watermark")
+    for column in ("breaker", "watermark"):
+        table.add_column(column)
     for name, component in health["components"].items():
         if name in METHODS:
             table.add_row(name, *_row(component))
@@ -41,14 +47,40 @@ def _show(health: dict[str, Any], console: Console) -> None:
     console.print(table)
     for name, component in health["components"].items():
         if component["status"] != "healthy" and component["message"]:
-            console.print(f"{name}: {component['message']}", style="yellow")
+            console.print(f"{name}: {component['message']}", style="yellow", markup=False)
+    for name, index in indexes.items():
+        for line in _generations(index):
+            console.print(f"{name}: {line}", markup=False, highlight=False)
+
+
+def _generations(index: dict[str, Any]) -> Iterator[str]:
+    """What there is to say of the generations that are not live."""
+    if index["previous"]:
+        yield f"{index['previous']['name']} is there to go back to"
+    for each in index["candidates"]:
+        progress = each["rebuild"]
+        if each["phase"] == "ready":
+            yield f"{each['name']} waits to be promoted"
+        elif each["phase"] == "refused":
+            yield f"{each['name']} was refused: {'; '.join(progress['reasons']) if progress else 'nobody knows why'}"
+        elif progress and progress["working"]:
+            yield f"{each['name']} is being filled, {_progress(progress)}"
+        else:
+            yield f"{each['name']} was left half filled; the next rebuild goes on with it"
+
+
+def _progress(progress: dict[str, Any]) -> str:
+    share = progress["read"] / progress["total"] if progress["total"] else 1.0
+    left = progress["seconds_left"]
+    rate = f", {progress['per_second']:,.0f} offsets/s" if progress["per_second"] else ""
+    return f"step {progress['step']}: {share:.0%} read{rate}{'' if left is None else f', {left:,.0f} s left'}"
 
 
 def _row(component: dict[str, Any]) -> tuple[str, ...]:
     details = component.get("details") or {}
     status = f"[{_COLORS[component['status']]}]{component['status']}[/]"
     if "documents" not in details:
-        return (status, "", "", "", "", "")
+        return (status, "", "", "", "", "", "")
     lag = details.get("lag")
     return (
         status,
@@ -56,6 +88,7 @@ def _row(component: dict[str, Any]) -> tuple[str, ...]:
         f"{details['documents']:,}",
         "?" if lag is None else f"{sum(lag.values()):,}",
         _size(details["size_bytes"]),
+        details.get("breaker", ""),
         " ".join(f"{p}:{offset}" for positions in details["watermark"].values() for p, offset in positions.items()),
     )
 

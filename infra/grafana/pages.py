@@ -201,6 +201,36 @@ INDEXING: Final = Dashboard(
         ),
         (
             Panel(
+                "Rebuilds: offsets",
+                "short",
+                (
+                    Series(f"max by (index) (embed_search_rebuild_read_messages{{{_HERE}}})", "{{index}} read"),
+                    Series(f"max by (index) (embed_search_rebuild_left_messages{{{_HERE}}})", "{{index}} left"),
+                ),
+            ),
+            Panel(
+                "Rebuilds: time left",
+                "s",
+                (Series(f"max by (index) (embed_search_rebuild_seconds_left{{{_HERE}}})", "{{index}}"),),
+                explanation="While it replays; the gate comes after that.",
+            ),
+            Panel(
+                "Rebuilds: rate",
+                "wps",
+                (Series(f"max by (index) (embed_search_rebuild_messages_per_second{{{_HERE}}})", "{{index}}"),),
+                explanation="Offsets a second; EMBED_SEARCH_REBUILD_SHARE says how much of its time it may work.",
+            ),
+            Panel(
+                "Generations and steps",
+                "short",
+                (
+                    Series(f"max by (index, phase) (embed_search_generations{{{_HERE}}}) > 0", "{{index}} {{phase}}"),
+                    Series(f"max by (index, step) (embed_search_rebuild_step{{{_HERE}}})", "{{index}} at {{step}}"),
+                ),
+            ),
+        ),
+        (
+            Panel(
                 "Memory, of its limit",
                 "percentunit",
                 (Series(f"embed_search_memory_used_ratio{{{_HERE}}}", "{{instance}}"),),

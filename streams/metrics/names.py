@@ -18,6 +18,8 @@ SearchStatus = Literal["ok", "timeout", "error", "open"]
 FaultKind = Literal["timeout", "unavailable", "invalid-query", "internal", "open"]
 Shortage = Literal["memory", "open-files", "concurrency"]
 PoolState = Literal["in_use", "idle"]
+GenerationPhase = Literal["replaying", "ready", "refused", "live", "previous", "retired"]
+RebuildStep = Literal["replay", "gate", "catch-up"]
 BREAKER_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 """The values of `breaker_state`."""
 
@@ -180,6 +182,24 @@ class Metric(Enum):
         "index_generation_timestamp_seconds",
         "When the live generation was begun, seconds since the epoch",
         _INDEX,
+    )
+
+    # --- generations and rebuilds, as the catalogue of each index has them -------------------------------------------
+    GENERATIONS = _gauge(
+        "generations", "Generations of an index by what they are", _INDEX, _label("phase", *get_args(GenerationPhase))
+    )
+    REBUILD_STEP = _gauge(
+        "rebuild_step", "1 for what a rebuild that runs does", _INDEX, _label("step", *get_args(RebuildStep))
+    )
+    REBUILD_READ = _gauge("rebuild_read_messages", "Offsets that a rebuild that runs has read", _INDEX)
+    REBUILD_LEFT = _gauge("rebuild_left_messages", "Offsets that a rebuild that runs has left to read", _INDEX)
+    REBUILD_RATE = _gauge(
+        "rebuild_messages_per_second",
+        "Offsets that a rebuild that runs reads in a second; one is about a document",
+        _INDEX,
+    )
+    REBUILD_SECONDS_LEFT = _gauge(
+        "rebuild_seconds_left", "How long a rebuild that runs will go on reading, at this rate", _INDEX
     )
 
     # --- embeddings and caches ---------------------------------------------------------------------------------------

@@ -1,13 +1,18 @@
 """`/metrics`: what is measured, and that a torn file cannot take it away."""
 
 from pathlib import Path
+from typing import get_args
 
 import httpx
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from indexer.deadline import Deadline
 from indexer.errors import BackendUnavailable, InvalidQuery
+from indexer.rebuild.phases import SILENCE_SECONDS, GenerationInfo, Phase, RebuildRecord, Step
 from streams.metrics import MULTIPROCESS_VARIABLE, Metric, Metrics
+from streams.metrics.names import GenerationPhase, RebuildStep
 from streams.metrics.processes import live_processes, process_identity
 from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend, FakeOffsets, NativePanic
@@ -71,6 +76,44 @@ async def test_documents_and_lag_are_read_at_the_scrape() -> None:
     assert _value(samples, "embed_search_open_files") > 0
 
 
+async def rebuilding(_: Deadline) -> list[GenerationInfo]:
+    """A rebuild that reads, beside a live generation."""
+    record = RebuildRecord(Phase.REPLAYING, 1.0, 0.0, 30, 100, 10.0).told(step="replay")
+    return [
+        GenerationInfo("g000001", Phase.LIVE, "format 1"),
+        GenerationInfo("g000002", Phase.REPLAYING, "format 2", record=record),
+    ]
+
+
+async def test_a_rebuild_is_told_while_it_works() -> None:
+    """How far it is, how fast, and for how long still; one that was killed is no rebuild that runs."""
+    async with running(make_services({"bm25": FakeBackend()}, generations={"bm25": rebuilding})) as client:
+        samples = parse((await client.get("/metrics")).text)
+    assert _value(samples, "embed_search_rebuild_step", index="bm25", step="replay") == 1
+    assert _value(samples, "embed_search_rebuild_read_messages", index="bm25") == 30
+    assert _value(samples, "embed_search_rebuild_left_messages", index="bm25") == 70
+    assert _value(samples, "embed_search_rebuild_messages_per_second", index="bm25") == 10
+    assert _value(samples, "embed_search_rebuild_seconds_left", index="bm25") == 7
+    phases = {phase: _value(samples, "embed_search_generations", index="bm25", phase=phase) for phase in Phase}
+    assert {phase for phase, count in phases.items() if count} == {Phase.LIVE, Phase.REPLAYING}
+
+    async def killed(deadline: Deadline) -> list[GenerationInfo]:
+        live, left = await rebuilding(deadline)
+        assert left.record is not None
+        silent = msgspec.structs.replace(left.record, told_at=left.record.told_at - SILENCE_SECONDS)
+        return [live, msgspec.structs.replace(left, record=silent)]
+
+    async with running(make_services({"bm25": FakeBackend()}, generations={"bm25": killed})) as client:
+        samples = parse((await client.get("/metrics")).text)
+    assert [name for name, _ in samples if name.startswith("embed_search_rebuild_")] == []
+
+
+def test_the_phases_and_steps_that_metrics_name_are_those_there_are() -> None:
+    """They are written down twice, for the one list is in a package that knows nothing of rebuilds."""
+    assert get_args(GenerationPhase) == tuple(phase.value for phase in Phase)
+    assert get_args(RebuildStep) == tuple(step for step in get_args(Step) if step)
+
+
 async def test_counts_of_all_processes_are_summed(directory: Path) -> None:
     """Two processes that share the directory are answered for together, their gauges too."""
     mine = Metrics(directory)
@@ -125,7 +168,8 @@ async def test_what_is_served_is_what_is_documented(directory: Path, *, shared: 
     """No metric without a definition, and no definition without a metric: names, kinds, helps, labels and buckets."""
     metrics = Metrics(directory if shared else None)
     _do_everything(metrics)
-    async with running(make_services({"bm25": FakeBackend(("a", 1.0))}, metrics=metrics)) as client:
+    looks = {"bm25": rebuilding}
+    async with running(make_services({"bm25": FakeBackend(("a", 1.0))}, metrics=metrics, generations=looks)) as client:
         await client.get("/search?q=x")
         families = list(text_string_to_metric_families((await client.get("/metrics")).text))
     served = {

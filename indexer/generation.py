@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -207,6 +207,33 @@ def promote(root: Path, generation: Generation) -> None:
         pointer = read_pointer(root, index)
     if pointer is None or pointer.live != generation.name:
         _point(root, index, Pointer(generation.name, pointer.live if pointer else None, int(time.time())))
+
+
+def pointer_is_sound(root: Path, index: str) -> bool:
+    """Whether the pointer names a generation that is there; it is sound as well while there is none yet."""
+    try:
+        pointer = read_pointer(root, index)
+    except GenerationUnusable:
+        return False
+    return pointer is None or (root / index / pointer.live).is_dir()
+
+
+def mend_pointer(root: Path, settings: GenerationSettings, sound: Sequence[str]) -> str:
+    """Put a generation live where nothing tells any more which one is; to be called under `changing`.
+
+    Args:
+        root: of all indexes.
+        settings: of a generation to begin with, where none is left.
+        sound: generations that may go live, oldest first; of two, which had been live, nobody knows, but both were fed.
+
+    Returns:
+        the name of the one that is live now.
+    """
+    if not sound:
+        return _begin(root, settings).name
+    previous = sound[-2] if len(sound) > 1 else None
+    _point(root, settings.index, Pointer(sound[-1], previous, int(time.time())))
+    return sound[-1]
 
 
 def begin_anew(root: Path, settings: GenerationSettings) -> Generation:

@@ -153,7 +153,11 @@ async def open_catalogue(
         )
 
     async with Embedders(options) as embedders:
-        yield SemanticCatalogue(database_url, embedders, searched, tracer)
+        catalogue = SemanticCatalogue(database_url, embedders, searched, tracer)
+        try:
+            yield catalogue
+        finally:
+            await catalogue.close()
 
 
 def open_backend(

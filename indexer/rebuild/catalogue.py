@@ -28,6 +28,14 @@ class Catalogue(Protocol):
         """
         ...
 
+    async def mend(self) -> str | None:
+        """Put a generation live where what says which one is was damaged, so that there is one to work beside.
+
+        Returns:
+            the name of the one that is live now; None where nothing was damaged.
+        """
+        ...
+
     async def prepare(self) -> str:
         """The name of the generation to rebuild into, under the settings of the system as they are now.
 

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,9 @@ from indexer.generation import (
     create_generation,
     forget_previous,
     generation_names,
+    mend_pointer,
     open_or_create_live,
+    pointer_is_sound,
     promote,
     read_generation,
     read_pointer,
@@ -79,6 +81,10 @@ class LocalCatalogue:
         finally:
             lock.release()
 
+    async def mend(self) -> str | None:
+        """As `Catalogue.mend`."""
+        return await asyncio.to_thread(self._mend)
+
     async def prepare(self) -> str:
         """As `Catalogue.prepare`."""
         return await asyncio.to_thread(self._prepare)
@@ -124,15 +130,12 @@ class LocalCatalogue:
 
     def _generations(self) -> Sequence[GenerationInfo]:
         built_with: dict[str, str] = {}
-        records: dict[str, RebuildRecord] = {}
         for name in generation_names(self._root, self._index):
             try:
                 built_with[name] = _in_words(self._read(name).settings)
             except GenerationUnusable:
                 built_with[name] = _UNREADABLE
-            with suppress(OSError, msgspec.DecodeError):
-                records[name] = msgspec.json.decode(self._record(name).read_bytes(), type=RebuildRecord)
-        return told_phases(self._pointer(), built_with, records)
+        return told_phases(self._pointer(), built_with, self._records(built_with))
 
     def _pointer(self) -> Pointer | None:
         return read_pointer(self._root, self._index)
@@ -150,6 +153,30 @@ class LocalCatalogue:
 
     def _tell(self, name: str, record: RebuildRecord) -> None:
         replace_file(self._record(name), msgspec.json.encode(record))
+
+    def _mend(self) -> str | None:
+        with changing(self._root, self._index):
+            if pointer_is_sound(self._root, self._index):
+                return None
+            records = self._records(names := generation_names(self._root, self._index))
+            told = told_phases(None, dict.fromkeys(names, ""), records)
+            unfit = {each.name for each in in_phase(told, Phase.REPLAYING, Phase.REFUSED)}
+            sound = [name for name in names if name not in unfit and self._is_usable(name)]
+            return mend_pointer(self._root, self._settings, sound)
+
+    def _is_usable(self, name: str) -> bool:
+        try:
+            self._writable(name)
+        except GenerationUnusable:
+            return False
+        return True
+
+    def _records(self, names: Iterable[str]) -> dict[str, RebuildRecord]:
+        records: dict[str, RebuildRecord] = {}
+        for name in names:
+            with suppress(OSError, msgspec.DecodeError):
+                records[name] = msgspec.json.decode(self._record(name).read_bytes(), type=RebuildRecord)
+        return records
 
     def _prepare(self) -> str:
         with changing(self._root, self._index):

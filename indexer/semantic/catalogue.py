@@ -1,11 +1,13 @@
 """The generations of the semantic index, in PostgreSQL; see `indexer.semantic.schema` for their tables."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import asyncpg
 import msgspec
+import structlog
 
 from indexer.backend import SearchBackend
 from indexer.dump import IndexDump
@@ -32,6 +34,9 @@ from indexer.semantic.writer import SemanticWriter
 from indexer.writer import IndexWriter
 from streams.tracing import Tracer
 
+APPLICATION: Final = "embed-search generations"
+"""What PostgreSQL is told who asks."""
+
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 COMMAND_TIMEOUT_SECONDS: Final = 60.0
 
@@ -39,9 +44,11 @@ _REBUILDS: Final = 0x656D_6265_6473_6562  # "embedseb": the advisory lock that a
 _LOCK_TIMEOUT: Final = "5s"
 """Readers that begin while tables wait to be dropped would wait as well."""
 
+_log = structlog.stdlib.get_logger(__name__)
+
 
 class SemanticCatalogue:
-    """`Catalogue` of the semantic index.
+    """`Catalogue` of the semantic index; whoever opens it closes it.
 
     Args:
         database_url: of PostgreSQL.
@@ -61,11 +68,39 @@ class SemanticCatalogue:
         self._embedders = embedders
         self._open_backend = open_backend
         self._tracer = tracer
+        self._asking = asyncio.Lock()
+        self._kept: Any = None
 
     async def generations(self) -> Sequence[GenerationInfo]:
-        """As `Catalogue.generations`."""
-        async with self._connection() as connection:
-            return await _generations(connection)
+        """As `Catalogue.generations`; somebody asks every second, so the connection is kept."""
+        async with self._asking:
+            if self._kept is not None and not self._kept.is_closed():
+                try:
+                    return await self._ask(self._kept)
+                except BackendUnavailable:  # the server may have been started anew meanwhile
+                    _log.info("asking for generations over another connection")
+            with index_faults(usable=True):
+                self._kept = await self._connect()
+            return await self._ask(self._kept)
+
+    async def close(self) -> None:
+        """Let go of the connection that is kept."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.terminate()
+
+    async def _ask(self, connection: Any) -> Sequence[GenerationInfo]:  # noqa: ANN401 - asyncpg ships no types
+        """Over a connection that is not kept when anything goes wrong with it, a caller that gives up included."""
+        try:
+            with index_faults(usable=True):
+                return await _generations(connection)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def mend(self) -> str | None:
+        """As `Catalogue.mend`: what says which one is live is in the same table, and PostgreSQL keeps that whole."""
+        return None
 
     @contextlib.asynccontextmanager
     async def rebuilding(self) -> AsyncIterator[None]:
@@ -176,16 +211,19 @@ class SemanticCatalogue:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         with index_faults(usable=True):
-            connection = await asyncpg.connect(
-                self._database_url,
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                command_timeout=COMMAND_TIMEOUT_SECONDS,
-                server_settings={"application_name": "embed-search generations"},
-            )
+            connection = await self._connect()
             try:
                 yield connection
             finally:
                 connection.terminate()  # what was done is committed, and a server that hangs must not hold us up
+
+    async def _connect(self) -> Any:  # noqa: ANN401 - asyncpg ships no types
+        return await asyncpg.connect(
+            self._database_url,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            server_settings={"application_name": APPLICATION},
+        )
 
 
 @contextlib.contextmanager

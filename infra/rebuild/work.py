@@ -21,7 +21,7 @@ from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.options import Promotion
 from indexer.rebuild.phases import Phase, RebuildRecord, in_phase
 from indexer.reporting import Unreported
-from indexer.reports.rebuilding import RebuildOutcome
+from indexer.reports.rebuilding import RebuildOutcome, Verdict
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from indexer.run import beside, indexer_options
@@ -80,6 +80,7 @@ class Rebuild(msgspec.Struct, frozen=True):
         """
         began, catalogue, promoted = time.monotonic(), self.catalogue, False
         async with catalogue.rebuilding():
+            mended = await catalogue.mend()
             live = in_phase(await catalogue.generations(), Phase.LIVE)
             former = live[0].name if live else await catalogue.ensure_live()
             name = await catalogue.prepare()
@@ -87,7 +88,7 @@ class Rebuild(msgspec.Struct, frozen=True):
                 record = (await self._record(name)).told(step="replay")
                 record = await self._replayed(name, stream, record, patience=0.0)
                 async with self._telling(name, record.told(step="gate")):
-                    verdict = await self.gate.judge(catalogue, name, former)
+                    verdict = _noting(await self.gate.judge(catalogue, name, former), mended)
                 if verdict.passed:
                     catching_up = record.told(step="catch-up")
                     record = await self._replayed(name, stream, catching_up, patience=_CATCH_UP_SECONDS)
@@ -160,3 +161,10 @@ class Rebuild(msgspec.Struct, frozen=True):
         )
         replay = Replay(indexer, progress, stream.probe, partial(self._tell, name))
         return await replay.run(record, slack=options.limits.records, patience=patience)
+
+
+def _noting(verdict: Verdict, mended: str | None) -> Verdict:
+    if mended is None:
+        return verdict
+    note = f"what says which generation is live was damaged: {mended} was put live, and compared with"
+    return msgspec.structs.replace(verdict, notes=(note, *verdict.notes))

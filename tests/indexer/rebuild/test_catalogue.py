@@ -2,19 +2,24 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from indexer.deadline import Deadline
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.phases import Phase, RebuildRecord
-from indexer.registry import open_backend
+from indexer.registry import open_backend, open_catalogue
 from indexer.resources import MemoryGuard, MemoryLimit
+from indexer.semantic.catalogue import APPLICATION
 from streams.metrics import Metrics
 from streams.settings import Settings
 from tests.indexer.contract.changes import upsert
 from tests.indexer.contract.harness import found, index_changes
+from tests.system.waiting import until
 
 
 async def phases(catalogue: Catalogue) -> Mapping[str, Phase]:
@@ -129,3 +134,61 @@ async def test_searches_see_a_generation_once_it_is_live(
             assert await found(backend, "breaker") == [document]
         assert await found(beside, "breaker") == ["new"]
     await backend.close()
+
+
+@pytest.mark.services
+async def test_whoever_looks_every_second_keeps_one_connection(database_dsn: str, model_path: Path) -> None:
+    """To connect anew each time is work for PostgreSQL; and what was cut is made anew without a word."""
+    given = {"database_url": database_dsn, "model_path": model_path}
+    settings = Settings.model_validate(Settings().model_dump() | given, by_name=True)
+    watching = await asyncpg.connect(database_dsn)
+    try:
+        async with open_catalogue("semantic", settings) as catalogue:
+            await catalogue.generations()
+            (first,) = await _askers(watching)
+            for _ in range(3):
+                await catalogue.generations()
+            assert await _askers(watching) == {first}
+            await watching.execute("SELECT pg_terminate_backend($1)", first)
+            assert list(await catalogue.generations()) == []
+            (second,) = await _askers(watching) - {first}
+        await until(lambda: _gone(watching, second), "the connection let go of", 20)
+    finally:
+        await watching.close()
+
+
+async def _askers(connection: Any) -> set[int]:
+    rows = await connection.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()", APPLICATION
+    )
+    return {row["pid"] for row in rows}
+
+
+async def _gone(connection: Any, pid: int) -> bool:
+    return pid not in await _askers(connection)
+
+
+@pytest.mark.parametrize("damage", ["cut", "nobody", "nothing is left"])
+async def test_a_damaged_pointer_is_mended(tmp_path: Path, damage: str) -> None:
+    """The newest generation that was ever fit goes live, and the one before can be gone back to."""
+    pointer = tmp_path / "indexes" / "bm25" / "live"
+    async with open_catalogue("bm25", Settings().model_copy(update={"data_dir": tmp_path})) as catalogue:
+        first = await catalogue.ensure_live()
+        second = await catalogue.prepare()
+        await catalogue.tell(second, RebuildRecord().told(Phase.READY))
+        await catalogue.promote(second)
+        third = await catalogue.prepare()
+        assert await catalogue.mend() is None
+        if damage == "cut":
+            pointer.write_bytes(pointer.read_bytes()[:-5])
+        else:
+            pointer.write_text("g000099")
+        if damage == "nothing is left":
+            for name in (first, second):
+                (pointer.parent / name / "generation.json").write_bytes(b"{")
+            assert await catalogue.mend() == "g000004"
+            assert (await phases(catalogue))["g000004"] is Phase.LIVE
+        else:
+            assert await catalogue.mend() == second
+            assert await phases(catalogue) == {first: Phase.PREVIOUS, second: Phase.LIVE, third: Phase.REPLAYING}
+        assert await catalogue.mend() is None

@@ -24,6 +24,7 @@ from api.operating.letters import LetterDesk
 from api.pages.files import PageFile, load_pages
 from api.publishing.publications import Publications
 from api.searching.plan import SearchRules
+from api.searching.sampling import QuerySampling
 from api.searching.search import Highlighters, Searcher
 from api.searching.search_log import SearchLog
 from api.state.system import SystemProbe
@@ -31,6 +32,7 @@ from indexer.backend import SearchBackend
 from indexer.halt_notes import HaltNotes
 from indexer.health import Look, resource_looks
 from indexer.jobs.board import JobBoard
+from indexer.query_sample import QuerySample
 from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.phases import GenerationInfo
 from indexer.registry import dependency_looks
@@ -57,6 +59,7 @@ class Services(msgspec.Struct, frozen=True):
         rules: what a search may ask for.
         searcher: answers searches.
         search_log: writes them down.
+        sampling: keeps some of them for rebuilds.
         backends: by method, each of which keeps its deadline and raises nothing but `IndexFault`.
         breakers: of this worker, by method.
         publications: to Kafka.
@@ -77,6 +80,7 @@ class Services(msgspec.Struct, frozen=True):
     rules: SearchRules
     searcher: Searcher
     search_log: SearchLog
+    sampling: QuerySampling
     backends: Mapping[str, SearchBackend]
     breakers: Mapping[str, MethodBreaker]
     publications: Publications
@@ -122,6 +126,8 @@ async def open_services(
     admission = make_admission(settings.max_searches, metrics)
     publications = Publications(DocumentPublisher(producer, settings.topic, tracer))
     looks = dependency_looks(backends) | resource_looks(settings, resources.memory, resources.files)
+    sampling = QuerySampling(QuerySample(settings.data_dir), keeps=settings.log_queries)
+    sampling.start()
     generations = {name: _look_at(catalogue) for name, catalogue in catalogues.items()}
     probe = SystemProbe(methods.probed, offsets, looks, generations=generations, halted=halt_look(settings))
     try:
@@ -132,6 +138,7 @@ async def open_services(
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
             searcher=Searcher(methods.searched, highlighters, admission),
             search_log=SearchLog(shows_queries=settings.log_queries),
+            sampling=sampling,
             backends=methods.searched,
             breakers=methods.breakers,
             publications=publications,
@@ -147,7 +154,7 @@ async def open_services(
         )
     finally:
         await _close_all(
-            {"publications": publications.close, "probe": probe.close},
+            {"publications": publications.close, "probe": probe.close, "sampling": sampling.close},
             {"producer": producer.close, "offsets": offsets.close}
             | {name: backend.close for name, backend in backends.items()},
             {"tracer": partial(asyncio.to_thread, tracer.close)},

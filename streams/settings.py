@@ -277,7 +277,8 @@ class Settings(BaseSettings):
     )
     log_queries: bool = Field(
         default=True,
-        description="Whether the log has the queries of searches as they came; `false` for a hash and a length.",
+        description="Whether queries of searches are written down: in the log as they came, and the latest ones in the"
+        " data directory, for rebuilds to ask. `false` for a hash and a length in the log, and none kept.",
     )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 

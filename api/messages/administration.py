@@ -55,7 +55,8 @@ class RebuildRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         indexes: to build anew, one after the other, under the settings of their indexers.
         promote: whether a generation that has proved itself goes live at once, or waits.
-        golden: queries that both generations are asked; left out, a sample of recent searches, if there is one.
+        golden: queries that both generations are asked.
+        sample: whether a sample of recent searches is asked where there are none.
         min_overlap: least share of the live generation's best ten documents that the new one must find as well.
         max_ndcg_drop: how much lower the mean nDCG@10 of judged queries may be.
         max_latency_ratio: how much slower the median query may be.
@@ -64,6 +65,7 @@ class RebuildRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     indexes: Indexes
     promote: Promotion = "auto"
     golden: Annotated[list[JudgedQuery], Meta(max_length=GOLDEN_QUERIES)] = msgspec.field(default_factory=list)
+    sample: bool = True
     min_overlap: Annotated[float, Meta(ge=0, le=1)] = _BOUNDS.min_overlap
     max_ndcg_drop: Annotated[float, Meta(ge=0, le=1)] = _BOUNDS.max_ndcg_drop
     max_latency_ratio: Annotated[float, Meta(ge=1, le=1_000_000)] = _BOUNDS.max_latency_ratio

@@ -58,6 +58,7 @@ def _order(asked: RebuildRequest) -> RebuildOrder:
         promote=asked.promote,
         bounds=GateBounds(asked.min_overlap, asked.max_ndcg_drop, asked.max_latency_ratio),
         golden=tuple(GoldenQuery(each.query, each.relevant) for each in asked.golden),
+        sample=asked.sample,
     )
 
 

@@ -56,4 +56,5 @@ async def _answer(
         services.search_log.abandoned(plan, time.monotonic() - began)
         raise
     services.search_log.answered(plan, response)
+    services.sampling.note(plan.query)
     return response

@@ -44,12 +44,14 @@ class RebuildOrder(msgspec.Struct, frozen=True, tag="rebuild"):
     Attributes:
         promote: whether to put it live at once.
         bounds: of the gate.
-        golden: queries for the gate; none for those that the system has.
+        golden: queries for the gate.
+        sample: whether recent searches are asked where there are none.
     """
 
     promote: Promotion = "auto"
     bounds: GateBounds = GateBounds()
     golden: tuple[GoldenQuery, ...] = ()
+    sample: bool = True
 
 
 class VerificationOrder(msgspec.Struct, frozen=True, tag="verification"):

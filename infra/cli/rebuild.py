@@ -11,7 +11,8 @@ import click
 import msgspec
 from rich.console import Console
 
-from indexer.rebuild.options import GateBounds, GoldenQuery, Promotion
+from indexer.query_sample import QuerySample
+from indexer.rebuild.options import GateBounds, Promotion
 from indexer.rebuild.phases import RebuildRecord
 from indexer.registry import SEMANTIC, open_catalogue
 from indexer.reports.rebuilding import RebuildOutcome
@@ -21,7 +22,7 @@ from infra.cli.generations import placed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
 from infra.rebuild.gate import Gate
-from infra.rebuild.golden import read_golden
+from infra.rebuild.golden import GoldenQueries, read_golden
 from infra.rebuild.work import Rebuild
 from infra.verification.address import TopicAddress
 from streams.logs import configure_logs
@@ -42,6 +43,7 @@ Progress = Callable[[str, float], None]
 @click.option(
     "--golden", type=click.Path(path_type=Path), help='Golden queries, NDJSON: {"query": …, "relevant": {id: grade}}.'
 )
+@click.option("--no-sample", is_flag=True, help="Ask no sample of recent searches where no golden queries are given.")
 @click.option("--min-overlap", type=click.FloatRange(0, 1), default=_defaults.min_overlap, show_default=True)
 @click.option("--max-ndcg-drop", type=click.FloatRange(0, 1), default=_defaults.max_ndcg_drop, show_default=True)
 @click.option("--max-latency-ratio", type=click.FloatRange(1), default=_defaults.max_latency_ratio, show_default=True)
@@ -53,6 +55,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     model: Path | None,
     promote: Promotion,
     golden: Path | None,
+    no_sample: bool,
     min_overlap: float,
     max_ndcg_drop: float,
     max_latency_ratio: float,
@@ -61,10 +64,10 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Build the indexes NAMES (or `all`) anew from the topic, under the settings as they are now, beside live traffic.
 
-    Each new generation must hold what the topic says, document by document, and answer the golden queries about as the
-    live one does. Then it is put live at once, or waits for `promote`. Killed, the same command goes on where it was.
-    Run it where the indexes lie: its EMBED_SEARCH_DATA_DIR must be that of the indexers. Exit status 1 if a
-    generation is refused; it stays, not live, until the next rebuild.
+    Each new generation must hold what the topic says, document by document, and answer the golden queries, or else a
+    sample of recent searches, about as the live one does. Then it is put live at once, or waits for `promote`. Killed,
+    the same command goes on where it was. Run it where the indexes lie: its EMBED_SEARCH_DATA_DIR must be that of the
+    indexers. Exit status 1 if a generation is refused; it stays, not live, until the next rebuild.
     """
     settings = load_settings(model_path=model)
     configure_logs("warning")
@@ -72,7 +75,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
         raise click.UsageError(f"--model is for {SEMANTIC}, which is not to be rebuilt")
     chosen = settings.indexes if "all" in names else tuple(dict.fromkeys(names))
     bounds = GateBounds(min_overlap, max_ndcg_drop, max_latency_ratio)
-    queries = read_golden(golden) if golden else []
+    queries = _queries(settings, golden, sample=not no_sample)
     address = topic_address(url, settings)
     placing = placed(settings, chosen)
     os.nice(_NICENESS)
@@ -87,12 +90,19 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
         sys.exit(1)
 
 
+def _queries(settings: Settings, golden: Path | None, *, sample: bool) -> GoldenQueries:
+    if golden is not None:
+        return GoldenQueries(read_golden(golden))
+    recent = QuerySample(settings.data_dir).queries() if sample else []
+    return GoldenQueries(recent, sampled=bool(recent))
+
+
 async def _rebuild(
     names: Sequence[str],
     settings: Settings,
     address: TopicAddress,
     bounds: GateBounds,
-    queries: Sequence[GoldenQuery],
+    queries: GoldenQueries,
     promotion: Promotion,
     show: Progress,
 ) -> list[RebuildOutcome]:

@@ -44,6 +44,8 @@ def _rebuild_options(order: RebuildOrder, scratch: Path) -> list[str]:
     bounds = order.bounds
     words = ["--promote", order.promote, "--min-overlap", str(bounds.min_overlap)]
     words += ["--max-ndcg-drop", str(bounds.max_ndcg_drop), "--max-latency-ratio", str(bounds.max_latency_ratio)]
+    if not order.sample:
+        words.append("--no-sample")
     if order.golden:
         path = scratch / GOLDEN
         path.write_bytes(b"".join(msgspec.json.encode(query) + b"\n" for query in order.golden))

@@ -13,13 +13,13 @@ import msgspec
 
 from indexer.errors import IndexFault
 from indexer.rebuild.catalogue import Catalogue
-from indexer.rebuild.options import GateBounds, GoldenQuery
+from indexer.rebuild.options import GateBounds
 from indexer.reports.comparison import IndexComparison
 from indexer.reports.rebuilding import GoldenResult, Verdict
-from infra.rebuild.golden import ask_both
+from infra.rebuild.golden import GoldenQueries, ask_both
 from infra.verification.address import TopicAddress
 from infra.verification.convergence import compare
-from streams.settings import Settings
+from streams.settings import Settings, variable
 
 _NAMED: Final = 3
 _FLOOR_MS: Final = 5.0
@@ -34,7 +34,7 @@ class Gate(msgspec.Struct, frozen=True):
         settings: the limits that records are held against.
         address: where the topic is.
         bounds: what is let through.
-        queries: golden ones.
+        golden: what both generations are asked.
         on_step: told what is being done.
     """
 
@@ -42,7 +42,7 @@ class Gate(msgspec.Struct, frozen=True):
     settings: Settings
     address: TopicAddress
     bounds: GateBounds
-    queries: Sequence[GoldenQuery]
+    golden: GoldenQueries
     on_step: Callable[[str], None]
 
     async def judge(self, catalogue: Catalogue, new: str, live: str) -> Verdict:
@@ -76,15 +76,18 @@ class Gate(msgspec.Struct, frozen=True):
         return comparison
 
     async def _asked(self, catalogue: Catalogue, new: str, live: str) -> tuple[GoldenResult | None, Sequence[str]]:
-        if not self.queries:
-            return None, ["no golden queries were given: answers were not compared"]
-        self.on_step(f"{self.index}: {len(self.queries)} golden queries")
+        queries = self.golden.queries
+        if not queries:
+            why = "" if self.settings.log_queries else f", and {variable('log_queries')}=false keeps no recent searches"
+            return None, [f"no golden queries were given{why}: answers were not compared"]
+        notes = [f"asked were {len(queries)} recent searches, as no golden queries were given"] * self.golden.sampled
+        self.on_step(f"{self.index}: {len(queries)} golden queries")
         try:
             async with catalogue.open_backend(live) as before, catalogue.open_backend(new) as after:
-                return await ask_both(self.queries, before, after), ()
+                return await ask_both(queries, before, after), notes
         except IndexFault as exc:
             async with catalogue.open_backend(new) as after:  # the new one must answer; the live one may be broken
-                await ask_both(self.queries, after, after)
+                await ask_both(queries, after, after)
             return None, [f"answers were not compared, because the live generation gives none: {exc}"]
 
     def _differences(self, golden: GoldenResult) -> Sequence[str]:

@@ -27,6 +27,18 @@ MAX_QUERIES: Final = 10_000
 _SECONDS: Final = 30.0
 
 
+class GoldenQueries(msgspec.Struct, frozen=True):
+    """What both generations are asked.
+
+    Attributes:
+        queries: none where there is nothing to ask.
+        sampled: whether they are recent searches, and no queries that somebody has chosen.
+    """
+
+    queries: Sequence[GoldenQuery]
+    sampled: bool = False
+
+
 class GoldenUnreadable(EmbedSearchError):
     """The file of golden queries cannot be used."""
 

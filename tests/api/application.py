@@ -23,6 +23,7 @@ from api.pages.files import load_pages
 from api.publishing.publications import Publications
 from api.searching.highlighting import QueryHighlighter
 from api.searching.plan import SearchRules
+from api.searching.sampling import QuerySampling
 from api.searching.search import Searcher
 from api.searching.search_log import SearchLog
 from api.services import Services, halt_look
@@ -33,6 +34,7 @@ from indexer.deadline import Clock, Deadline
 from indexer.health import Look, resource_looks
 from indexer.jobs.board import JobBoard
 from indexer.native import compile_pattern
+from indexer.query_sample import QuerySample
 from indexer.rebuild.phases import GenerationInfo
 from indexer.registry import dependency_looks
 from indexer.resources import FileHandlePool, MemoryGuard, memory_limit
@@ -72,6 +74,7 @@ def make_services(
     clock: Clock = time.monotonic,
     bootstrap_servers: str = NOWHERE,
     generations: Mapping[str, Look[Sequence[GenerationInfo]]] | None = None,
+    swap_seconds: float = SWAP_SECONDS,
     **settings: Any,
 ) -> Services:
     """Services over these backends.
@@ -84,6 +87,7 @@ def make_services(
         clock: of what looks at the system.
         bootstrap_servers: of Kafka.
         generations: looks at those of each index.
+        swap_seconds: to wait for a swap.
         settings: other than the defaults.
     """
     # The disk of whoever runs the tests is not what they are about.
@@ -102,6 +106,7 @@ def make_services(
         rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
         searcher=Searcher(methods.searched, highlighter, admission),
         search_log=SearchLog(shows_queries=chosen.log_queries),
+        sampling=QuerySampling(QuerySample(chosen.data_dir), keeps=chosen.log_queries),
         backends=methods.searched,
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
@@ -119,7 +124,7 @@ def make_services(
         specs=make_specs(chosen, bootstrap_servers, "0.0.0"),
         pages=load_pages(),
         generations=looked,
-        jobs=JobDesk(JobBoard(chosen.data_dir), swap_seconds=SWAP_SECONDS),
+        jobs=JobDesk(JobBoard(chosen.data_dir), swap_seconds=swap_seconds),
         letters=LetterDesk(chosen, bootstrap_servers),
     )
 

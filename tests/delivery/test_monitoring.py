@@ -131,7 +131,7 @@ def test_runbooks_name_what_there_is(page: Path) -> None:
     assert set(re.findall(rf"\b{PREFIX}\w+", text)) <= SETTINGS
     for command in re.findall(r"`embed-search ([a-z]+[a-z -]*?)(?: [A-Z]+)?`", text):
         assert understands(command.split()), command
-    asked = {path.replace("METHOD", "{method:str}") for path in re.findall(r"localhost:8080(/[\w/]+)", text)}
+    asked = {path.replace("METHOD", "{method:str}") for path in re.findall(r"localhost:8080(/[\w/-]+)", text)}
     assert asked <= api_paths()
     assert [link for link in re.findall(r"\]\(([\w.-]+\.md)\)", text) if not (RUNBOOKS / link).exists()] == []
 

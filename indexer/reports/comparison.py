@@ -2,8 +2,6 @@
 
 import msgspec
 
-from indexer.repair import RepairReceipt
-
 
 class RepairResult(msgspec.Struct):
     """What became of the faults of one index.
@@ -24,13 +22,6 @@ class RepairResult(msgspec.Struct):
     def complete(self) -> bool:
         """Whether nothing is left to repair."""
         return not self.reason and not self.refused
-
-    def add(self, receipt: RepairReceipt) -> None:
-        """Count what was done."""
-        self.repaired += receipt.repaired
-        self.superseded += receipt.superseded
-        self.refused += receipt.refused
-        self.reason = self.reason or receipt.reason
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -94,11 +94,19 @@ async def repair(
     async for order, gone in _orders(plan.by_partition(index), plan, address):
         result.superseded += gone
         if order.documents:
-            result.add(await _carried_out(order, folder, patience))
+            _count(await _carried_out(order, folder, patience), result)
         on_step(f"{index}: {result.repaired:,} documents repaired")
         if result.reason:
             break
     return result
+
+
+def _count(receipt: RepairReceipt, result: RepairResult) -> None:
+    """Count what was done."""
+    result.repaired += receipt.repaired
+    result.superseded += receipt.superseded
+    result.refused += receipt.refused
+    result.reason = result.reason or receipt.reason
 
 
 async def _orders(

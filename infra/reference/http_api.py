@@ -69,12 +69,14 @@ def _request(operation: Json) -> Iterator[str]:
 
 def _response(entry: tuple[str, Json]) -> tuple[str, str, str]:
     status, response = entry
-    (media_type,) = response["content"]
+    bodies = (_body(media_type, content) for media_type, content in response["content"].items())
+    return status, response["description"], " or ".join(bodies)
+
+
+def _body(media_type: str, content: Json) -> str:
     if media_type == PROBLEM_MEDIA_TYPE:
-        kinds = response["content"][media_type]["examples"]
-        return status, response["description"], ", ".join(f"`{kind}`" for kind in kinds)
-    schema = response["content"][media_type]["schema"]
-    return status, response["description"], type_name(schema) if "$ref" in schema else f"`{media_type}`"
+        return ", ".join(f"`{kind}`" for kind in content["examples"])
+    return type_name(content["schema"]) if "$ref" in content["schema"] else f"`{media_type}`"
 
 
 def _of(schema: Json) -> str:

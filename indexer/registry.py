@@ -29,7 +29,7 @@ from indexer.semantic.schema import SemanticGeneration
 from indexer.threaded import LiveSearcher, ThreadedBackend
 from indexer.writer import BlockingWriter
 from streams.metrics import Metrics
-from streams.settings import Settings
+from streams.settings import SEMANTIC, Settings
 from streams.tracing import Tracer
 from streams.watermark import Watermark
 
@@ -97,7 +97,6 @@ LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
         ),
     }
 )
-SEMANTIC: Final = "semantic"
 
 _INDEXING_NICENESS: Final = 10
 """Embedding documents takes all the processor it gets; queries go first."""

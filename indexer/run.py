@@ -14,7 +14,7 @@ from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.rebuild.keeper import Keeper, WriterOpener
-from indexer.registry import SEMANTIC, open_catalogue, set_aside
+from indexer.registry import open_catalogue, set_aside
 from indexer.repair import RepairFolder, Repairs
 from indexer.reporting import Unreported
 from indexer.resources import MemoryGuard
@@ -25,7 +25,7 @@ from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable
 from streams.metrics import Metrics
 from streams.publisher import RecordProducer
-from streams.settings import Settings
+from streams.settings import SEMANTIC, Settings
 from streams.topics import ensure_topics
 from streams.tracing import Tracer
 

@@ -19,7 +19,8 @@ from streams.document import MAX_BODY_BYTES
 from streams.errors import SettingsError
 
 PREFIX: Final = "EMBED_SEARCH_"
-METHODS: Final = ("bm25", "tantivy", "native", "semantic")
+SEMANTIC: Final = "semantic"
+METHODS: Final = ("bm25", "tantivy", "native", SEMANTIC)
 """The search methods, each with an index of that name, in the order in which answers list them."""
 
 STEMMERS: Final = (

@@ -32,11 +32,11 @@ from indexer.errors import (
     BackendUnavailable,
     DeadlineExceeded,
     InvalidQuery,
+    JobRefused,
     OutOfMemory,
     SwapRefused,
     TooManyOpenFiles,
 )
-from indexer.jobs.board import JobRefused
 from streams.errors import InvalidDocument, InvalidToken, StreamUnavailable, UndecodableRecord
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.errors import Conflict
-from indexer.jobs.board import JobBoard, JobRefused
+from indexer.errors import JobRefused
+from indexer.jobs.board import JobBoard
 from indexer.jobs.job import Job, Kind, Order, PromoteOrder
 from indexer.rebuild.swapping import Swap
 

@@ -14,7 +14,8 @@ from api.routes.indexes import check_run_here
 from api.routes.requests import ANSWERED_ALWAYS, AnyRequest, ServicesDependency, caller, read_json
 from api.services import Services
 from indexer.jobs.job import Job, VerificationOrder
-from indexer.registry import LOCAL_ENGINES, SEMANTIC
+from indexer.registry import LOCAL_ENGINES
+from streams.settings import SEMANTIC
 
 _MAX_BYTES: Final = 4_096
 

@@ -27,10 +27,9 @@ import msgspec
 import structlog
 
 from indexer.durable import replace_file
-from indexer.errors import WriterLocked
+from indexer.errors import JobRefused, WriterLocked
 from indexer.file_lock import FileLock, HeldFile
 from indexer.jobs.job import Job, JobReport, JobState, Kind, Order, kind_of
-from streams.errors import EmbedSearchError
 
 KEPT: Final = 100
 """Jobs of a kind that have ended."""
@@ -40,10 +39,6 @@ MAX_ATTEMPTS: Final = 3
 _ID: Final = re.compile(r"[0-9]{13}-[0-9a-f]{8}")
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-class JobRefused(EmbedSearchError):
-    """A job cannot be ordered now, and the message says why."""
 
 
 class JobBoard:

@@ -13,7 +13,6 @@ import msgspec
 
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.generation import Generation
-from indexer.registry import SEMANTIC
 from indexer.semantic import check_loadable, open_loading
 from indexer.semantic.archive import TABLES
 from infra.backup.errors import BackupDamaged, BackupUnusable, RestoreRefused
@@ -21,7 +20,7 @@ from infra.backup.manifest import SemanticIndex, Snapshot
 from infra.backup.store import BackupStore
 from infra.backup.taking import IndexInBackup, ShowStep, described, told_settings
 from infra.backup.target import LocalTarget, choose_target, install, stage, writer_locked_out
-from streams.settings import Settings, variable
+from streams.settings import SEMANTIC, Settings, variable
 
 
 class RestoreReport(msgspec.Struct, frozen=True):

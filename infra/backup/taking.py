@@ -21,7 +21,7 @@ from indexer.backend import IndexStats
 from indexer.committed import pin_live
 from indexer.errors import BackendUnavailable, IndexFault
 from indexer.generation import Generation
-from indexer.registry import LOCAL_ENGINES, SEMANTIC, LocalEngine, indexes_directory
+from indexer.registry import LOCAL_ENGINES, LocalEngine, indexes_directory
 from indexer.semantic import open_archive
 from indexer.semantic.archive import TABLES, SemanticArchive
 from infra.backup.errors import BackupDamaged, BackupUnusable
@@ -29,7 +29,7 @@ from infra.backup.manifest import CopiedTable, LocalIndex, SemanticIndex, Snapsh
 from infra.backup.parts import StoredParts
 from infra.backup.store import BackupStore, open_store
 from infra.supervisor.file_lock import LockHeldError, locked
-from streams.settings import Settings, variable
+from streams.settings import SEMANTIC, Settings, variable
 
 ShowStep = Callable[[str, float], None]
 """Told of a step's name and how much of it is done, from 0 to 1."""

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from indexer.registry import SEMANTIC
 from infra.backup.manifest import Snapshot
 from infra.backup.restoring import RestoreReport, choose_snapshot, damage, restore
 from infra.backup.store import BackupStore, open_store
@@ -22,7 +21,7 @@ from infra.cli.bars import step_bars
 from infra.cli.options import json_option
 from infra.local.database import running_database, with_own_database
 from infra.supervisor.data_directory import DataDirectory, open_data_directory
-from streams.settings import METHODS, Settings, load_settings
+from streams.settings import METHODS, SEMANTIC, Settings, load_settings
 
 _MEGABYTE = 1_000_000
 

@@ -9,12 +9,12 @@ import click
 import msgspec
 
 from indexer.rebuild.swapping import Swap, promote, roll_back
-from indexer.registry import SEMANTIC, open_catalogue
+from indexer.registry import open_catalogue
 from infra.cli.options import json_option
 from infra.cli.source import with_database
 from infra.postgres.roles import WRITER
 from infra.setup.artifacts import Artifacts, cache_directory
-from streams.settings import METHODS, Settings, load_settings
+from streams.settings import METHODS, SEMANTIC, Settings, load_settings
 
 
 def placed(settings: Settings, indexes: Sequence[str]) -> Settings:

@@ -14,7 +14,7 @@ from rich.console import Console
 from indexer.query_sample import QuerySample
 from indexer.rebuild.options import GateBounds, Promotion
 from indexer.rebuild.phases import RebuildRecord
-from indexer.registry import SEMANTIC, open_catalogue
+from indexer.registry import open_catalogue
 from indexer.reports.rebuilding import RebuildOutcome
 from indexer.resources import MemoryGuard, memory_limit, watched
 from infra.cli.bars import step_bars
@@ -26,7 +26,7 @@ from infra.rebuild.golden import GoldenQueries, read_golden
 from infra.rebuild.work import Rebuild
 from infra.verification.address import TopicAddress
 from streams.logs import configure_logs
-from streams.settings import METHODS, Settings, load_settings
+from streams.settings import METHODS, SEMANTIC, Settings, load_settings
 
 _NICENESS: Final = 10
 """Searches go first."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from indexer.registry import SEMANTIC
 from infra.cli.client import ApiClient
 from infra.cli.failure import CommandFailed
 from infra.local.database import with_own_database
 from infra.postgres.roles import READER
 from infra.verification.address import TopicAddress
 from streams.cluster import kafka_cluster
-from streams.settings import Settings, dead_letters_of
+from streams.settings import SEMANTIC, Settings, dead_letters_of
 
 
 def topic_address(url: str, settings: Settings) -> TopicAddress:

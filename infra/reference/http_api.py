@@ -35,7 +35,7 @@ def http_api_page() -> str:
 
 def _anchor(method: str, path: str) -> str:
     """What becomes of the heading in an address."""
-    return f"{method}-{''.join(char for char in path if char.isalnum() or char in '-_')}"
+    return f"{method}-{''.join(char for char in path if char.isalnum() or char in '-_')}".rstrip("-")
 
 
 def _scope(method: str, path: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from litestar.types import ASGIApp
 
 from api.app import create_app
-from api.process.server import make_gate, stopping_with_parent
+from api.process.worker import make_gate, stopping_with_parent
 from api.services import Services
 from indexer.backend import Answer, Query
 from indexer.resources import MemoryGuard, memory_limit, watched

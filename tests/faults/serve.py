@@ -16,7 +16,8 @@ from litestar.types import ASGIApp
 
 from api.access.resources import Resources
 from api.app import create_app
-from api.process.server import make_gate, make_highlighters, run, stopping_with_parent
+from api.process.server import run
+from api.process.worker import make_gate, make_highlighters, stopping_with_parent
 from api.services import Services, open_services
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.registry import LOCAL_ENGINES, indexes_directory, open_backend

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from indexer.errors import WatermarkConflict
-from indexer.registry import LOCAL_ENGINES, SEMANTIC, indexes_directory, open_catalogue, open_dump, set_aside
+from indexer.registry import LOCAL_ENGINES, indexes_directory, open_catalogue, open_dump, set_aside
 from indexer.writer import IndexWriter
-from streams.settings import Settings
+from streams.settings import SEMANTIC, Settings
 from streams.topics import read_offsets
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import upsert

@@ -24,6 +24,8 @@ from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
 from tests.api.process.test_server import serving
 
+pytestmark = pytest.mark.alone
+
 TWICE = Rate(1.0, 2)
 PROXY = "10.1.2.3"
 

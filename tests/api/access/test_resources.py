@@ -16,6 +16,8 @@ from tests.api.fakes import FakeBackend
 from tests.api.process.test_server import Server, serving, wait_until
 from tests.api.state.test_metrics import parse
 
+pytestmark = pytest.mark.alone
+
 LIMIT_BYTES = 360 * 2**20
 OPEN_FILES = 256
 ADMITTED = OPEN_FILES - RESERVE

@@ -16,6 +16,8 @@ from streams.metrics import MULTIPROCESS_VARIABLE
 from tests.api.process.test_server import PATIENCE, Server, serving, wait_until
 from tests.api.state.test_metrics import Samples, parse
 
+pytestmark = pytest.mark.alone
+
 KILLS = 3
 CLIENTS = 3
 PACE_SECONDS = 0.02  # between the searches of a client, which leave the machine to the workers

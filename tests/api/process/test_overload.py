@@ -1,9 +1,13 @@
 """A server that is asked five times as much as it can do goes on doing nearly all that it can."""
 
+import pytest
+
 from tests.api.fake_worker import PACED_QUERY
 from tests.api.load import Load, quantile
 from tests.api.process.test_server import serving
 from tests.api.state.test_metrics import parse
+
+pytestmark = pytest.mark.alone
 
 SECONDS = 4.0
 

@@ -27,6 +27,8 @@ from streams.settings import load_settings
 from tests.api.fake_worker import SLOW_QUERY, SLOW_SEARCH_FILE
 from tests.api.state.test_metrics import parse
 
+pytestmark = pytest.mark.alone
+
 PATIENCE = 30.0
 
 

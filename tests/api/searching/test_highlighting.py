@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from api.process.server import make_highlighters
+from api.process.worker import make_highlighters
 from api.searching.highlighting import SCAN_CHARACTERS
 from streams.settings import Settings
 from tests.api.application import highlighter

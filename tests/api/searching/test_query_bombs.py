@@ -12,6 +12,8 @@ from tests.faults.corpus import documents
 from tests.indexer.contract.changes import upsert
 from tests.indexer.contract.harness import LocalIndex, index_changes
 
+pytestmark = pytest.mark.alone
+
 LOCAL = ("bm25", "tantivy", "native")
 
 

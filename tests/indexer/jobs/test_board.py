@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from indexer.jobs.board import KEPT, MAX_ATTEMPTS, Claim, JobBoard, JobRefused
+from indexer.errors import JobRefused
+from indexer.jobs.board import KEPT, MAX_ATTEMPTS, Claim, JobBoard
 from indexer.jobs.job import Job, JobReport, JobState, PromoteOrder, RebuildOrder, VerificationOrder
 from indexer.rebuild.swapping import Swap
 

@@ -10,14 +10,14 @@ from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.filtering import Filter, label
-from indexer.registry import SEMANTIC, open_backend
+from indexer.registry import open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic import SemanticBackend, SemanticWriter, nearest
 from infra.postgres.server import PostgresServer
 from infra.supervisor.ports import free_port
 from streams.document import DocumentId
 from streams.metrics import Metrics
-from streams.settings import Settings
+from streams.settings import SEMANTIC, Settings
 from tests.indexer.semantic.documents import COOKING, FILES, WEATHER, ask, found, put, soon, upsert, with_tags
 from tests.system.waiting import until
 

@@ -1,4 +1,4 @@
-"""`embed-search index` and `embed-search api`: one part of the system, as containers and the supervisor run it."""
+"""`embed-search index`: indexers alone, as containers and the supervisor run them."""
 
 import asyncio
 import signal
@@ -7,15 +7,14 @@ from collections.abc import Sequence
 
 import click
 
-from api.process.server import run as run_api
 from indexer.halt_notes import HaltNotes
 from indexer.health.progress import Progress
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
 from indexer.run import run_indexer
+from infra.cli.stores import require_stores
 from infra.jobs.clerk import Clerk
 from infra.probes.server import probed
-from streams.cluster import kafka_cluster
-from streams.errors import EmbedSearchError, SettingsError
+from streams.errors import EmbedSearchError
 from streams.logs import configure_logs
 from streams.metrics import open_metrics
 from streams.settings import METHODS, Settings, load_settings
@@ -29,7 +28,7 @@ def index_command(names: tuple[str, ...]) -> None:
     settings = load_settings()
     configure_logs(settings.log_level)
     chosen = names or settings.indexes
-    _require_stores(settings, chosen)
+    require_stores(settings, chosen)
     failure: BaseException | None = None
     try:
         asyncio.run(_index(settings, chosen))
@@ -39,33 +38,12 @@ def index_command(names: tuple[str, ...]) -> None:
         raise failure
 
 
-@click.command("api")
-def api_command() -> None:
-    """Run the API."""
-    settings = load_settings()
-    configure_logs(settings.log_level)
-    _require_stores(settings, settings.indexes)
-    run_api(settings)
-
-
 def _first_of(failed: BaseExceptionGroup[EmbedSearchError]) -> BaseException:
     """What ended one of the indexers, and with it the others: the message is for an operator, the group is not."""
     found: BaseException = failed
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     return found
-
-
-def _require_stores(settings: Settings, indexes: Sequence[str]) -> None:
-    if settings.kafka_bootstrap_servers is None:
-        raise SettingsError("KAFKA_BOOTSTRAP_SERVERS is not set; `embed-search up` starts a Kafka of its own")
-    kafka_cluster(settings)  # its files, before anything runs
-    if "semantic" in indexes and settings.database_url is None:
-        raise SettingsError(
-            "DATABASE_URL is not set; the index semantic needs it (EMBED_SEARCH_INDEXES can leave it out)"
-        )
-    if "semantic" in indexes and settings.model_path is None:
-        raise SettingsError("MODEL_PATH is not set; the index semantic needs an embedding model")
 
 
 async def _index(settings: Settings, names: Sequence[str]) -> None:

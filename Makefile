@@ -24,11 +24,16 @@ run: setup ## set up and run the whole system with a sample corpus; Ctrl-C stops
 
 .PHONY: test
 test: test-quick ## set up and run all tests, on real Kafka, PostgreSQL and model
-	@$(PYTHON) -m pytest -m "services or alone"
+	@$(PYTHON) -m pytest -n 2 --dist loadfile -m "services and not alone"
+	@$(PYTHON) -m pytest -m alone
 
 .PHONY: test-quick
 test-quick: setup ## the tests that need no service, on all cores
 	@$(PYTHON) -m pytest -n auto --dist loadfile -m "not services and not alone"
+
+.PHONY: test-release
+test-release: setup ## what a release needs besides: the wheel outside the checkout, and each command of the documents as shown
+	@$(PYTHON) -m pytest -m release
 
 .PHONY: test-faults
 test-faults: setup ## the long fault experiments: half an hour in which parts of a loaded system break

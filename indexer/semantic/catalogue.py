@@ -77,7 +77,9 @@ class SemanticCatalogue:
             if self._kept is not None and not self._kept.is_closed():
                 try:
                     return await self._ask(self._kept)
-                except BackendUnavailable:  # the server may have been started anew meanwhile
+                # The server may have been started anew meanwhile; where its goodbye has arrived but was not read yet,
+                # asyncpg speaks of an error of its own.
+                except (BackendUnavailable, asyncpg.InternalClientError):
                     _log.info("asking for generations over another connection")
             with index_faults(usable=True):
                 self._kept = await self._connect()

@@ -29,8 +29,12 @@ from tests.services.secured_kafka import SecuredKafka, running_secured_kafka
 _SERVICES = frozenset({"kafka_bootstrap", "secured_kafka", "postgres_dsn", "model_path"})
 _STATEMENT_WITHIN = 30.0
 _TESTS = Path(__file__).parent.parent
-_ASKED_FOR = {"faults": _TESTS / "faults", "image": _TESTS / "delivery" / "image"}
-"""Markers of what takes long, and is run only when it is asked for by its marker: all in these folders."""
+_ASKED_FOR = {
+    "faults": (_TESTS / "faults",),
+    "image": (_TESTS / "delivery" / "image",),
+    "release": (_TESTS / "delivery" / "test_wheel.py", _TESTS / "documents" / "test_commands_run.py"),
+}
+"""Markers of what takes long, and is run only when it is asked for by its marker: all in these folders and files."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -41,8 +45,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _SERVICES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.services)
-        for marker, folder in _ASKED_FOR.items():
-            if folder in item.path.parents:
+        for marker, places in _ASKED_FOR.items():
+            if any(place == item.path or place in item.path.parents for place in places):
                 item.add_marker(marker)
     for marker in _ASKED_FOR.keys() - set(config.option.markexpr.split()):
         left_out = {item for item in items if item.get_closest_marker(marker)}

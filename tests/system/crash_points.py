@@ -58,9 +58,25 @@ POINTS: Final = {
         CrashPoint("tantivy-committed", "before", "indexer.tantivy.writer", "sync_directory", ("tantivy",)),
         CrashPoint("before-tantivy-sidecar", "before", "indexer.tantivy.writer", "write_sidecar", ("tantivy",)),
         CrashPoint("after-tantivy-commit", "after", "indexer.tantivy.writer", "TantivyWriter.commit", ("tantivy",)),
-        CrashPoint("in-transaction", "after", "indexer.semantic.writer", "SemanticWriter._advance", ("semantic",)),
-        CrashPoint("before-postgres-commit", "after", "indexer.semantic.writer", "SemanticWriter._put", ("semantic",)),
-        CrashPoint("after-postgres-commit", "after", "indexer.semantic.writer", "SemanticWriter.commit", ("semantic",)),
+        CrashPoint(
+            "in-transaction", "after", "indexer.semantic.writer", "SemanticWriter._advance", ("semantic",), passages=1
+        ),
+        CrashPoint(
+            "before-postgres-commit",
+            "after",
+            "indexer.semantic.writer",
+            "SemanticWriter._put",
+            ("semantic",),
+            passages=1,
+        ),
+        CrashPoint(
+            "after-postgres-commit",
+            "after",
+            "indexer.semantic.writer",
+            "SemanticWriter.commit",
+            ("semantic",),
+            passages=1,
+        ),
         CrashPoint("before-dead-letter", "before", "streams.dead_letters", "DeadLetterPublisher.publish"),
         CrashPoint("after-dead-letter", "after", "streams.dead_letters", "DeadLetterPublisher.publish"),
         CrashPoint("before-kafka-commit", "before", "indexer.feed", "Feed.commit"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 import structlog
 
-from indexer.durable import replace_file
+from indexer.durable import make_directory, replace_file
 from streams.cluster import KafkaAddress
 from streams.settings import Settings
 from streams.topics import read_offsets
@@ -44,7 +44,7 @@ class ResumeOrders:
 
     def give(self, order: ResumeOrder) -> None:
         """Write an order, in place of an earlier one; blocks on the disk."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         replace_file(self._path, msgspec.json.encode(order))
 
     def newest(self) -> ResumeOrder | None:

@@ -211,6 +211,32 @@ def readable(value: bytes | None) -> str | None:
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in decoded)
 
 
+def described(filed: FiledLetter) -> dict[str, Any]:
+    """A dead letter without its value, as JSON tells it."""
+    letter = filed.letter
+    return {
+        "position": str(filed.position),
+        "time": filed.time,
+        "index": letter.index,
+        "error": letter.error_class,
+        "reason": letter.message,
+        "attempts": letter.attempts,
+        "source": {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset},
+        "key": readable(letter.key),
+        "bytes": filed.size,
+        "trace": letter.trace,
+    }
+
+
+def chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
+    """Says which letters are meant by an index and an error class; either may be empty, for any."""
+
+    def choose(filed: FiledLetter) -> bool:
+        return index in {"", filed.letter.index} and error in {"", filed.letter.error_class}
+
+    return choose
+
+
 def _number(text: str) -> int:
     """A header's number; -1 where there is none, since anybody may write to a topic."""
     return int(text) if text.isascii() and text.isdigit() else -1

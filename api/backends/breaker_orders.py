@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from indexer.durable import replace_file
+from indexer.durable import make_directory, replace_file
 
 Order = Literal["open", "reset"]
 
@@ -37,7 +37,7 @@ class BreakerOrders:
 
     def give(self, order: Order) -> None:
         """Write an order; blocks on the disk."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         replace_file(self._path, msgspec.json.encode(_Written(order)))
 
     def take(self) -> Order | None:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from api.backends.breaker import BreakerReport
 from api.messages.administered import (
     DeadLetterReport,
@@ -94,20 +96,12 @@ _ORDERED: Final = RebuildReport(
     golden_queries=1,
 )
 
-REBUILD_DONE: Final = RebuildReport(
-    id=_ID,
-    index="bm25",
+REBUILD_DONE: Final = msgspec.structs.replace(
+    _ORDERED,
     state=JobState.DONE,
-    cancelling=False,
-    ordered_at=_TIME,
-    ordered_by=_CALLER,
     began_at=_TIME + 1,
     ended_at=_TIME + 130,
     attempts=1,
-    message="",
-    promote="manual",
-    bounds=GateBounds(),
-    golden_queries=1,
     outcome=RebuildOutcome(
         "bm25",
         "g000003",
@@ -118,21 +112,7 @@ REBUILD_DONE: Final = RebuildReport(
     ),
 )
 
-REBUILD_CANCELLED: Final = RebuildReport(
-    id=_ID,
-    index="bm25",
-    state=JobState.CANCELLED,
-    cancelling=False,
-    ordered_at=_TIME,
-    ordered_by=_CALLER,
-    began_at=None,
-    ended_at=_TIME + 3,
-    attempts=0,
-    message="",
-    promote="manual",
-    bounds=GateBounds(),
-    golden_queries=1,
-)
+REBUILD_CANCELLED: Final = msgspec.structs.replace(_ORDERED, state=JobState.CANCELLED, ended_at=_TIME + 3)
 
 ORDERED: Final = RebuildsResponse([_ORDERED])
 REBUILDS: Final = RebuildsResponse([REBUILD_DONE], [OtherRebuild("native", "g000002", PROGRESS)])
@@ -173,20 +153,7 @@ _LETTER: Final = DeadLetterReport(
 
 LETTERS: Final = DeadLettersResponse([_LETTER], "0:41")
 
-LETTER: Final = DeadLetterResponse(
-    position=_LETTER.position,
-    time=_LETTER.time,
-    index=_LETTER.index,
-    error=_LETTER.error,
-    reason=_LETTER.reason,
-    attempts=_LETTER.attempts,
-    source=_LETTER.source,
-    key=_LETTER.key,
-    bytes=_LETTER.bytes,
-    trace=_LETTER.trace,
-    value="{not json",
-    omitted="",
-)
+LETTER: Final = DeadLetterResponse(**msgspec.structs.asdict(_LETTER), value="{not json", omitted="")
 
 REPLAY: Final = ReplayRequest(["0:41"])
 REPLAYED: Final = ReplayResponse(

@@ -1,16 +1,16 @@
 """Dead letters over HTTP: looked at, replayed, purged; and the word for an indexer to read on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+
+import msgspec
 
 from api.errors import Conflict, InvalidRequest, NoSuchItem
 from api.messages.administered import (
     DeadLetterReport,
     DeadLetterResponse,
     DeadLettersResponse,
-    LetterSource,
     PurgeResponse,
     ReplayResponse,
     SkippedReport,
@@ -21,8 +21,9 @@ from indexer.file_lock import FileLock
 from indexer.resume_orders import ResumeOrder, order_to_resume
 from streams.cluster import KafkaAddress
 from streams.dead_letter_log import (
-    FiledLetter,
     LetterPosition,
+    chooser,
+    described,
     find_dead_letter,
     page_dead_letters,
     purge_dead_letters,
@@ -52,9 +53,9 @@ class LetterDesk:
             StreamUnavailable: Kafka does not answer.
         """
         before = None if asked.before is None else LetterPosition.parse(asked.before)
-        choose = _chooser(asked.index, asked.error)
+        choose = chooser(asked.index, asked.error)
         found = await page_dead_letters(self._kafka, self._topic, choose, limit=asked.limit, before=before)
-        letters = [DeadLetterReport(**_described(filed)) for filed in found.letters]
+        letters = [msgspec.convert(described(filed), DeadLetterReport) for filed in found.letters]
         return DeadLettersResponse(letters, None if found.before is None else str(found.before))
 
     async def letter(self, position: LetterPosition) -> DeadLetterResponse:
@@ -67,8 +68,8 @@ class LetterDesk:
         filed = await find_dead_letter(self._kafka, self._topic, position)
         if filed is None:
             raise NoSuchItem(f"there is no dead letter {position}")
-        value = readable(filed.letter.value)
-        return DeadLetterResponse(**_described(filed), value=value, omitted=filed.omitted)
+        told = described(filed) | {"value": readable(filed.letter.value), "omitted": filed.omitted}
+        return msgspec.convert(told, DeadLetterResponse)
 
     async def replay(self, request: ReplayRequest) -> ReplayResponse:
         """Publish dead letters again, never over a newer version.
@@ -81,7 +82,7 @@ class LetterDesk:
         if bool(request.positions) == request.all:
             raise InvalidRequest("positions", "name positions, or set all to true, and not both")
         chosen = frozenset(map(LetterPosition.parse, request.positions))
-        choose = _chooser(request.index, request.error)
+        choose = chooser(request.index, request.error)
         replay = DeadLetterReplay(self._kafka, self._settings.topic, self._topic)
         async with self._alone():
             plan = await replay.plan(lambda filed: (request.all or filed.position in chosen) and choose(filed))
@@ -131,26 +132,3 @@ class LetterDesk:
             yield
         finally:
             lock.release()
-
-
-def _chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
-    def choose(filed: FiledLetter) -> bool:
-        return index in {"", filed.letter.index} and error in {"", filed.letter.error_class}
-
-    return choose
-
-
-def _described(filed: FiledLetter) -> dict[str, Any]:
-    letter = filed.letter
-    return {
-        "position": str(filed.position),
-        "time": filed.time,
-        "index": letter.index,
-        "error": letter.error_class,
-        "reason": letter.message,
-        "attempts": letter.attempts,
-        "source": LetterSource(letter.topic, letter.partition, letter.offset),
-        "key": readable(letter.key),
-        "bytes": filed.size,
-        "trace": letter.trace,
-    }

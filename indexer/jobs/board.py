@@ -26,7 +26,7 @@ from typing import Final, Self
 import msgspec
 import structlog
 
-from indexer.durable import replace_file
+from indexer.durable import make_directory, replace_file
 from indexer.errors import JobRefused, WriterLocked
 from indexer.file_lock import FileLock, HeldFile
 from indexer.jobs.job import Job, JobReport, JobState, Kind, Order, kind_of
@@ -141,7 +141,7 @@ class JobBoard:
         try:
             for index in indexes:
                 path = self._attending_path(index)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_directory(path.parent)
                 held.append(HeldFile(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_SH))
             yield
         finally:
@@ -194,7 +194,7 @@ class JobBoard:
     @contextmanager
     def _changing(self, kind: Kind) -> Iterator[None]:
         path = self._root / kind / "change.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         lock = HeldFile(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
         try:
             yield
@@ -217,7 +217,7 @@ class JobBoard:
         return self._root / "attending" / f"{index}.lock"
 
     def _write(self, path: Path, job: Job) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         replace_file(path, msgspec.json.encode(job))
 
     def _read_all(self, directory: Path) -> list[Job]:

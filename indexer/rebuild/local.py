@@ -14,7 +14,7 @@ import msgspec
 
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.dump import IndexDump, ThreadedDump
-from indexer.durable import replace_file
+from indexer.durable import make_directory, replace_file
 from indexer.errors import GenerationUnusable
 from indexer.file_lock import FileLock
 from indexer.generation import (
@@ -74,7 +74,7 @@ class LocalCatalogue:
     async def rebuilding(self) -> AsyncIterator[None]:
         """As `Catalogue.rebuilding`."""
         home = self._root / self._index
-        home.mkdir(parents=True, exist_ok=True)
+        make_directory(home)
         lock = FileLock(home / _LOCK)
         try:
             yield

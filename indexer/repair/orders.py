@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from indexer.durable import replace_file, sync_directory
+from indexer.durable import make_directory, replace_file, sync_directory
 
 EXPIRES_AFTER_SECONDS: Final = 3_600.0
 """An order whose writer is gone is dropped. It must be long before Kafka may forget the tombstones that came since."""
@@ -97,7 +97,7 @@ class RepairFolder:
 
     def hand_in(self, name: str, order: RepairOrder) -> None:
         """Write an order."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
         replace_file(self.directory / f"{name}{_ORDER}", msgspec.msgpack.encode(order))
 
     def receipt(self, name: str) -> RepairReceipt | None:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
@@ -17,7 +17,16 @@ from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
 from streams.cluster import KafkaAddress
-from streams.dead_letter_log import FiledLetter, LetterPosition, purge_dead_letters, read_dead_letters, readable
+from streams.dead_letter_log import (
+    FiledLetter,
+    LetterPosition,
+    chooser,
+    described,
+    find_dead_letter,
+    purge_dead_letters,
+    read_dead_letters,
+    readable,
+)
 from streams.dead_letter_replay import DeadLetterReplay, ReplayPlan, ReplayReport
 from streams.settings import METHODS, load_settings, variable
 
@@ -54,9 +63,9 @@ def dlq_command() -> None:
 @json_option
 def list_command(*, index: str, error: str, limit: int, url: str, as_json: bool) -> None:
     """List dead letters, the newest last."""
-    letters = asyncio.run(_newest(*_stream(url), _chooser(index, error), limit))
+    letters = asyncio.run(_newest(*_stream(url), chooser(index, error), limit))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode([_described(filed) for filed in letters])))
+        click.echo(msgspec.json.format(msgspec.json.encode([described(filed) for filed in letters])))
         return
     table = Table("position", "time", "index", "error", "source", "key", "reason", box=None)
     for filed in letters:
@@ -74,15 +83,14 @@ def list_command(*, index: str, error: str, limit: int, url: str, as_json: bool)
 @json_option
 def show_command(*, position: LetterPosition, url: str, as_json: bool) -> None:
     """Show the dead letter at POSITION (partition:offset) with its value and its trace."""
-    letters = asyncio.run(_newest(*_stream(url), lambda filed: filed.position == position, 1))
-    if not letters:
+    filed = asyncio.run(find_dead_letter(*_stream(url), position))
+    if filed is None:
         raise CommandFailed(f"there is no dead letter {position}")
-    described = _described(letters[0])
-    described |= {"value": readable(letters[0].letter.value), "omitted": letters[0].omitted}
+    told = described(filed) | {"value": readable(filed.letter.value), "omitted": filed.omitted}
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(described)))
+        click.echo(msgspec.json.format(msgspec.json.encode(told)))
         return
-    for name, value in described.items():
+    for name, value in told.items():
         shown = str(value)
         rest = f" … and {len(shown) - _SHOWN_CHARACTERS:,} characters more (--json has all)"
         click.echo(f"{name}: {shown[:_SHOWN_CHARACTERS]}{rest if len(shown) > _SHOWN_CHARACTERS else ''}")
@@ -113,7 +121,7 @@ def replay_command(
     if bool(positions) == everything:
         raise click.UsageError("name POSITIONS, or give --all")
     chosen = frozenset(positions)
-    choose = _chooser(index, error)
+    choose = chooser(index, error)
     replay = DeadLetterReplay(*_source(url))
     plan = asyncio.run(replay.plan(lambda filed: (everything or filed.position in chosen) and choose(filed)))
     report = _foreseen(plan) if dry_run else asyncio.run(replay.run(plan))
@@ -172,13 +180,6 @@ def _stream(url: str) -> tuple[KafkaAddress, str]:
     return kafka, dead_letter_topic
 
 
-def _chooser(index: str, error: str) -> Callable[[FiledLetter], bool]:
-    def choose(filed: FiledLetter) -> bool:
-        return index in {"", filed.letter.index} and error in {"", filed.letter.error_class}
-
-    return choose
-
-
 async def _newest(
     kafka: KafkaAddress, topic: str, choose: Callable[[FiledLetter], bool], limit: int
 ) -> list[FiledLetter]:
@@ -187,22 +188,6 @@ async def _newest(
         if choose(filed):
             kept.append(filed)
     return list(kept)
-
-
-def _described(filed: FiledLetter) -> dict[str, Any]:
-    letter = filed.letter
-    return {
-        "position": str(filed.position),
-        "time": filed.time,
-        "index": letter.index,
-        "error": letter.error_class,
-        "reason": letter.message,
-        "attempts": letter.attempts,
-        "source": {"topic": letter.topic, "partition": letter.partition, "offset": letter.offset},
-        "key": readable(letter.key),
-        "bytes": len(letter.value or b""),
-        "trace": letter.trace,
-    }
 
 
 def _foreseen(plan: ReplayPlan) -> ReplayReport:

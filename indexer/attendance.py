@@ -98,13 +98,17 @@ class Attendance:
             StreamMismatch: the topic is another one, or tombstones may have gone unread.
         """
         check_topic(watermark, look.offsets)
-        reached = all(watermark.offsets[partition] >= end for partition, end in self._mark.offsets.end.items())
+        reached = self.has_read_all(watermark)
         marked = self._mark
         self._mark = self._marked(watermark, look, keep=not reached)
         if not reached:
             return watermark
         self._proven = marked.offsets.end
         return watermark.read_until(marked.at_ms)
+
+    def has_read_all(self, watermark: Watermark) -> bool:
+        """Whether the index has read as far as the topic went when it was looked at."""
+        return all(watermark.offsets[partition] >= end for partition, end in self._mark.offsets.end.items())
 
     def check(self, watermark: Watermark, now_ms: int) -> None:
         """See whether a batch that was just read may be committed, and be taken for read from then on.

@@ -216,8 +216,7 @@ class Indexer:
             if not records:
                 await run.writer.check()
                 if batch.empty:
-                    await self._pass_gaps(run)
-                    self._progress.work_ended(run.watermark)
+                    await self._rest(run)
             if not records and self._clock() - last_progress > STUCK_AFTER_SECONDS:
                 await _check_not_stuck(run)
                 last_progress = self._clock()
@@ -274,6 +273,12 @@ class Indexer:
         self._progress.work_ended(watermark)
         self._count(changes, len(rejections))
         await run.feed.commit(batch.offsets)
+
+    async def _rest(self, run: "_Run") -> None:
+        """Nothing came; whether there is nothing, or it only takes its time, is not told by that."""
+        await self._pass_gaps(run)
+        if run.attendance.has_read_all(run.watermark):
+            self._progress.work_ended(run.watermark)
 
     async def _pass_gaps(self, run: "_Run") -> None:
         """Commit offsets behind the last record that hold none: transaction markers, and what compaction took.

@@ -56,11 +56,18 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def drop(self, name: str) -> bool:
+    async def drop(self, seen: GenerationInfo) -> bool:
         """Remove a generation that is neither live nor to be; the previous one loses its place first.
+
+        Args:
+            seen: the generation as `generations` told of it. It is not removed if it has become something else since:
+                one that a rebuild was just making looks like one that nobody needs.
 
         Returns:
             whether it is gone; not so while somebody reads it or writes it.
+
+        Raises:
+            GenerationUnusable: it is live.
         """
         ...
 

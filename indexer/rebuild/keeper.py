@@ -131,7 +131,7 @@ class Keeper:
             return  # somebody has removed the pointer, and what is old cannot be told from what was live
         expired = [each for each in in_phase(generations, Phase.PREVIOUS) if self._expired(each)]
         for each in [*in_phase(generations, Phase.RETIRED), *expired]:
-            if each.name != self._live_name and await self._catalogue.drop(each.name):
+            if each.name != self._live_name and await self._catalogue.drop(each):
                 _log.info("removed a generation", generation=each.name)
 
     def _expired(self, generation: GenerationInfo) -> bool:

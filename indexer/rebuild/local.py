@@ -34,7 +34,7 @@ from indexer.generation import (
     read_pointer,
     remove_generation,
 )
-from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord, in_phase, told_phases
+from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord, in_phase, may_drop, told_phases
 from indexer.threaded import FixedSearcher, ThreadedBackend, ThreadedWriter, open_held
 from indexer.writer import BlockingWriter, IndexWriter
 
@@ -97,9 +97,9 @@ class LocalCatalogue:
         """As `Catalogue.promote`."""
         await asyncio.to_thread(self._promote, name)
 
-    async def drop(self, name: str) -> bool:
+    async def drop(self, seen: GenerationInfo) -> bool:
         """As `Catalogue.drop`."""
-        return await asyncio.to_thread(self._drop, name)
+        return await asyncio.to_thread(self._drop, seen)
 
     async def ensure_live(self) -> str:
         """As `Catalogue.ensure_live`."""
@@ -200,14 +200,13 @@ class LocalCatalogue:
         with changing(self._root, self._index):
             promote(self._root, self._read(name))
 
-    def _drop(self, name: str) -> bool:
+    def _drop(self, seen: GenerationInfo) -> bool:
         with changing(self._root, self._index):
-            pointer = self._pointer()
-            if pointer is not None and name == pointer.live:
-                raise GenerationUnusable(f"generation {name} of {self._index} is live, and is not removed")
-            if pointer is not None and name == pointer.previous:
+            if not may_drop(self._index, seen, self._generations()):
+                return False
+            if seen.phase is Phase.PREVIOUS:
                 forget_previous(self._root, self._index)
-            return remove_generation(self._root, self._index, name)
+            return remove_generation(self._root, self._index, seen.name)
 
 
 def _in_words(settings: GenerationSettings) -> str:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from indexer.errors import GenerationUnusable
 from indexer.generation import Pointer
 
 
@@ -121,6 +122,23 @@ def told_phases(
 def in_phase(generations: Iterable[GenerationInfo], *phases: Phase) -> list[GenerationInfo]:
     """The generations that are in one of these phases."""
     return [generation for generation in generations if generation.phase in phases]
+
+
+def may_drop(index: str, seen: GenerationInfo, generations: Iterable[GenerationInfo]) -> bool:
+    """Whether a generation may be removed, now that nobody else can change what it is.
+
+    Args:
+        index: the index's name.
+        seen: the generation as it was when somebody chose to remove it.
+        generations: as they are now; it may be gone.
+
+    Raises:
+        GenerationUnusable: it is live.
+    """
+    now = next((each.phase for each in generations if each.name == seen.name), None)
+    if now is Phase.LIVE:
+        raise GenerationUnusable(f"generation {seen.name} of {index} is live, and is not removed")
+    return now in {None, seen.phase}
 
 
 def running_rebuild(generations: Sequence[GenerationInfo], now: float) -> RebuildRecord | None:

@@ -13,7 +13,7 @@ from indexer.backend import SearchBackend
 from indexer.dump import IndexDump
 from indexer.errors import BackendUnavailable, GenerationUnusable, WriterFailed, WriterLocked
 from indexer.generation import Pointer, next_name
-from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord, in_phase, told_phases
+from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord, in_phase, may_drop, told_phases
 from indexer.semantic.dumping import open_dump
 from indexer.semantic.embedders import Embedders
 from indexer.semantic.passages import PassageSettings
@@ -158,18 +158,15 @@ class SemanticCatalogue:
                 name,
             )
 
-    async def drop(self, name: str) -> bool:
+    async def drop(self, seen: GenerationInfo) -> bool:
         """As `Catalogue.drop`."""
         async with self._connection() as connection:
             try:
                 async with changing(connection):
-                    if await connection.fetchval(
-                        f"SELECT live FROM {SCHEMA}.generations WHERE name = $1",  # noqa: S608 - a constant
-                        name,
-                    ):
-                        raise GenerationUnusable(f"generation {name} of semantic is live, and is not removed")
+                    if not may_drop("semantic", seen, await _generations(connection)):
+                        return False
                     await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-                    await drop_generation(connection, name)
+                    await drop_generation(connection, seen.name)
             except asyncpg.LockNotAvailableError:
                 return False
         return True

@@ -306,9 +306,22 @@ async def test_a_transaction_leaves_no_lag_behind(single: Bench) -> None:
     assert marked.timestamp_ms > 0
 
 
-async def test_it_says_what_it_does(single: Bench) -> None:
-    """Not ready before it indexes, nor from a failure until a commit; degraded while it reads nothing."""
+async def test_it_says_what_it_does(single: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not ready before it indexes, nor from a failure until a commit; degraded while it reads nothing.
+
+    The first look of each run brings nothing, as on a busy machine: that the topic has no more is not said by it.
+    """
     said: list[tuple[str, str]] = []
+    polled_before: set[feed.Feed] = set()
+    poll = feed.Feed.poll
+
+    async def slow_at_first(run: feed.Feed, *, max_records: int, timeout: float) -> list[feed.Record]:  # noqa: ASYNC109 - as there
+        if run in polled_before:
+            return await poll(run, max_records=max_records, timeout=timeout)
+        polled_before.add(run)
+        return []
+
+    monkeypatch.setattr(feed.Feed, "poll", slow_at_first)
 
     class Noted(Progress):
         def note(self) -> None:

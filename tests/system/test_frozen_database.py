@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pytest
 
 from indexer.backend import SearchBackend
 from indexer.embedding import EmbedderOptions, EmbedderProcess
@@ -19,6 +20,8 @@ from tests.faults.nemesis import frozen, postgres_processes
 from tests.indexer.semantic.documents import FILES, put, upsert
 from tests.system.waiting import until
 
+pytestmark = pytest.mark.alone
+
 FROZEN_SECONDS = 10.0
 SEARCHES_PER_SECOND = 50
 HEALS_WITHIN_SECONDS = 10.0
@@ -28,7 +31,7 @@ SCHEDULING_SECONDS = 0.5
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One search, as its client saw it."""
+    """One search, as its client saw it; what is not an answer says why in `error`, and nothing of the method."""
 
     http_status: int
     seconds: float
@@ -41,9 +44,11 @@ async def search(client: httpx.AsyncClient) -> Seen:
     """Search with both methods."""
     began = time.monotonic()
     response = await client.post("/search", json={"query": "read a file"})
-    answer = response.json()
-    semantic = answer["backends"]["semantic"]
     seconds = time.monotonic() - began
+    answer = response.json()
+    if response.status_code != httpx.codes.OK:
+        return Seen(response.status_code, seconds, "", partial=False, error=answer["detail"])
+    semantic = answer["backends"]["semantic"]
     return Seen(response.status_code, seconds, semantic["status"], answer["partial"], semantic["error"])
 
 
@@ -82,7 +87,7 @@ async def test_a_frozen_postgresql_costs_one_method_and_heals_by_itself(model_pa
         await semantic.close()
     asked = [one for one in seen if one.semantic != "open"]
     spared = sorted(one.seconds for one in seen if one.semantic == "open")
-    assert {one.http_status for one in seen} == {200}
+    assert [one for one in seen if one.http_status != httpx.codes.OK] == []
     assert all(one.partial and one.error for one in seen)
     assert max(one.seconds for one in seen) < DEADLINE_SECONDS + SCHEDULING_SECONDS
     assert len(asked) <= 1.2 * DEADLINE_SECONDS * SEARCHES_PER_SECOND + 5, "those of the first second, and some probes"

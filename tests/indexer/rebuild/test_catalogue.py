@@ -11,7 +11,7 @@ import pytest
 from indexer.deadline import Deadline
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.rebuild.catalogue import Catalogue
-from indexer.rebuild.phases import Phase, RebuildRecord
+from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord
 from indexer.registry import open_backend, open_catalogue
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic.catalogue import APPLICATION
@@ -91,14 +91,30 @@ async def test_only_what_is_there_is_promoted(catalogue: Catalogue) -> None:
 
 async def test_all_but_the_live_generation_can_be_removed(catalogue: Catalogue) -> None:
     """The previous one loses its place first, so that nobody goes back to what is half gone."""
-    first = await catalogue.ensure_live()
+    await catalogue.ensure_live()
     second = await catalogue.prepare()
     await catalogue.promote(second)
+    previous, live = await catalogue.generations()
     with pytest.raises(GenerationUnusable, match="is live"):
-        await catalogue.drop(second)
-    assert await catalogue.drop(first)
-    assert await catalogue.drop(first)
+        await catalogue.drop(live)
+    assert await catalogue.drop(previous)
+    assert await catalogue.drop(previous)
     assert await phases(catalogue) == {second: Phase.LIVE}
+
+
+async def test_what_has_become_something_else_is_not_removed(catalogue: Catalogue) -> None:
+    """Whoever chose to remove it saw it before a rebuild had made it whole, or before somebody went back to it."""
+    first = await catalogue.ensure_live()
+    made = await catalogue.prepare()
+    unmade = GenerationInfo(made, Phase.RETIRED, built_with="")
+    assert not await catalogue.drop(unmade)
+    assert await phases(catalogue) == {first: Phase.LIVE, made: Phase.REPLAYING}
+    await catalogue.promote(made)
+    previous, _ = await catalogue.generations()
+    await catalogue.promote(first)
+    with pytest.raises(GenerationUnusable, match="is live"):
+        await catalogue.drop(previous)
+    assert await phases(catalogue) == {first: Phase.LIVE, made: Phase.PREVIOUS}
 
 
 async def test_one_rebuild_at_a_time(catalogue: Catalogue) -> None:

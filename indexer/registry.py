@@ -1,102 +1,63 @@
 """Which indexes there are, and how each is opened: a new backend is one folder and one entry here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import importlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from indexer import bm25, native, segment, tantivy
-from indexer.analysis import analyzer_name
-from indexer.backend import BlockingSearcher, SearchBackend
-from indexer.committed import ListCommitted
-from indexer.damage import FindDamage
+from indexer.backend import SearchBackend
 from indexer.dump import IndexDump, ThreadedDump
 from indexer.embedding import EmbedderOptions
-from indexer.generation import Generation, GenerationSettings, begin_anew
+from indexer.generation import begin_anew
 from indexer.health import Component, Look
+from indexer.local_engine import LocalEngine
 from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.local import LocalCatalogue
-from indexer.resources import Cache, MemoryGuard
+from indexer.resources import MemoryGuard
 from indexer.semantic import SemanticBackend, SemanticCatalogue
 from indexer.semantic import open_dump as open_semantic_dump
 from indexer.semantic import set_aside as set_semantic_aside
 from indexer.semantic.embedders import Embedders, place_of_model
 from indexer.semantic.schema import SemanticGeneration
 from indexer.threaded import LiveSearcher, ThreadedBackend
-from indexer.writer import BlockingWriter
 from streams.metrics import Metrics
 from streams.settings import SEMANTIC, Settings
 from streams.tracing import Tracer
 from streams.watermark import Watermark
 
+_MODULES: Final = {
+    "bm25": "indexer.bm25.engine",
+    "tantivy": "indexer.tantivy.engine",
+    "native": "indexer.native.engine",
+}
 
-class LocalEngine(msgspec.Struct, frozen=True):
-    """An engine on local files.
 
-    Attributes:
-        settings: what its generations are built with, under the settings of the system.
-        writer: opens the one writer of a generation.
-        searcher: opens a reader of a generation.
-        find_damage: checks the files of a generation.
-        list_committed: lists the files of its newest commit.
-        lock: the file that its writer locks, in the generation's folder.
-        caches: empty what its searchers keep for later.
+class _LocalEngines(Mapping[str, LocalEngine]):
+    """The engines by name; each is imported when it is first asked for.
+
+    An indexer of one index has no use for the others, and whoever rolls an index back for none: the kernels of two of
+    them take seconds to load, and tens of megabytes.
     """
 
-    settings: Callable[[Settings], GenerationSettings]
-    writer: Callable[[Generation], BlockingWriter]
-    searcher: Callable[[Generation], BlockingSearcher]
-    find_damage: FindDamage
-    list_committed: ListCommitted
-    lock: str
-    caches: tuple[Cache, ...] = ()
+    def __getitem__(self, name: str) -> LocalEngine:
+        engine: LocalEngine = importlib.import_module(_MODULES[name]).ENGINE
+        return engine
+
+    def __contains__(self, name: object) -> bool:
+        return name in _MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
 
 
-def _bm25_settings(settings: Settings) -> GenerationSettings:
-    return bm25.generation_settings(analyzer_name(settings.bm25_stemmer, settings.bm25_stop_words))
-
-
-def _tantivy_settings(_: Settings) -> GenerationSettings:
-    return tantivy.generation_settings()
-
-
-def _native_settings(_: Settings) -> GenerationSettings:
-    return native.generation_settings()
-
-
-LOCAL_ENGINES: Final[Mapping[str, LocalEngine]] = MappingProxyType(
-    {
-        "bm25": LocalEngine(
-            _bm25_settings,
-            bm25.Bm25Writer,
-            bm25.Bm25Searcher,
-            segment.find_damage,
-            segment.committed_files,
-            segment.LOCK,
-        ),
-        "tantivy": LocalEngine(
-            _tantivy_settings,
-            tantivy.TantivyWriter,
-            tantivy.TantivySearcher,
-            tantivy.find_damage,
-            tantivy.committed_files,
-            tantivy.WRITER_LOCK,
-        ),
-        "native": LocalEngine(
-            _native_settings,
-            native.NativeWriter,
-            native.NativeSearcher,
-            segment.find_damage,
-            segment.committed_files,
-            segment.LOCK,
-            (native.clear_patterns,),
-        ),
-    }
-)
+LOCAL_ENGINES: Final = _LocalEngines()
 
 _INDEXING_NICENESS: Final = 10
 """Embedding documents takes all the processor it gets; queries go first."""

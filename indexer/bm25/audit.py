@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
 from rank_bm25 import BM25Okapi
 
 from indexer.analysis import get_analyzer
@@ -19,42 +18,13 @@ from indexer.bm25.scoring import EPSILON, K1, B
 from indexer.bm25.searcher import Bm25Searcher
 from indexer.deadline import Deadline
 from indexer.generation import Generation
+from indexer.reports.scores import Disagreement, ScoreAudit
 from streams.document import DocumentId
 
 RELATIVE_TOLERANCE: Final = 1e-5
 
 _HITS: Final = 1_000
 _SECONDS_A_QUERY: Final = 60.0
-
-
-class Disagreement(msgspec.Struct, frozen=True):
-    """A document that the index scores otherwise than the textbook.
-
-    Attributes:
-        query: bag of words.
-        id: of the document.
-        score: of the index; None where it is not among the hits and should be.
-        expected: of `rank_bm25`.
-    """
-
-    query: str
-    id: DocumentId
-    score: float | None
-    expected: float
-
-
-class ScoreAudit(msgspec.Struct, frozen=True):
-    """What an audit found.
-
-    Attributes:
-        queries: how many were asked.
-        scores: how many scores were compared.
-        disagreements: the scores that differ.
-    """
-
-    queries: int
-    scores: int
-    disagreements: Sequence[Disagreement]
 
 
 def audit_scores(generation: Generation, sample: int) -> ScoreAudit:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from indexer.bm25.audit import ScoreAudit
+from indexer.reports.scores import ScoreAudit
 
 
 class FilesReport(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ from indexer.backend import IndexStats
 from indexer.committed import pin_live
 from indexer.errors import BackendUnavailable, IndexFault
 from indexer.generation import Generation
-from indexer.registry import LOCAL_ENGINES, LocalEngine, indexes_directory
+from indexer.local_engine import LocalEngine
+from indexer.registry import LOCAL_ENGINES, indexes_directory
 from indexer.semantic import open_archive
 from indexer.semantic.archive import TABLES, SemanticArchive
 from infra.backup.errors import BackupDamaged, BackupUnusable

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from indexer.generation import Generation, open_or_create_live
-from indexer.registry import LocalEngine
+from indexer.local_engine import LocalEngine
 from indexer.segment import SegmentedWriter
 from indexer.writer import BlockingWriter
 from streams.change import Position, Upsert

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from indexer.bm25 import INDEX as BM25
-from indexer.bm25.audit import ScoreAudit, audit_scores
+from indexer.bm25.audit import audit_scores
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation, live_generation
 from indexer.registry import LOCAL_ENGINES, indexes_directory
 from indexer.reports.files import FilesReport
+from indexer.reports.scores import ScoreAudit
 from streams.settings import Settings
 
 

@@ -1,5 +1,8 @@
 """What the settings make of an index."""
 
+import subprocess
+import sys
+
 import pytest
 
 from indexer.native import compile_pattern
@@ -35,6 +38,15 @@ def test_each_engine_makes_generations_of_its_own_name() -> None:
     assert {name: engine.settings(Settings()).index for name, engine in LOCAL_ENGINES.items()} == {
         name: name for name in LOCAL_ENGINES
     }
+
+
+def test_an_engine_is_imported_when_it_is_asked_for() -> None:
+    """An indexer of another index, or a command that only swaps generations, need not load the kernels."""
+    asked = "import sys; from indexer.registry import LOCAL_ENGINES; assert 'bm25' in LOCAL_ENGINES; "
+    loaded = "LOCAL_ENGINES[{!r}]; print('numba' in sys.modules)"
+    for engine, kernels in (("tantivy", "False"), ("bm25", "True")):
+        argv = [sys.executable, "-c", asked + loaded.format(engine)]
+        assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() == kernels
 
 
 async def test_compiled_patterns_are_given_up_when_memory_is_short() -> None:

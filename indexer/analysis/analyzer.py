@@ -16,16 +16,12 @@ Runs beyond `MAX_RUN_CHARACTERS` are data, not language, and give no term, unles
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from indexer.analysis.runs import parts, run_pattern, scripts
+from indexer.memo import Memo
 
 MAX_RUN_CHARACTERS: Final = 256
-
-_REMEMBERED_RUNS: Final = 65_536
-_REMEMBERED_CHARACTERS: Final = 64
-
-V = TypeVar("V")
 
 Expansion = tuple[tuple[str, int, int], ...]
 
@@ -58,8 +54,8 @@ class Analyzer:
         self.name = name
         self.word = word
         self.ascii_words = ascii_words
-        self._expansions = _Memo(self._expand)
-        self._terms = _Memo(self._terms_of)
+        self._expansions = Memo(self._expand)
+        self._terms = Memo(self._terms_of)
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as often as they occur."""
@@ -97,22 +93,6 @@ class Analyzer:
         for first, last in places:
             if term := self.word(fold_case(run[first:last])):
                 yield term, start + first, start + last
-
-
-class _Memo(dict[str, V]):
-    """Remembers what short runs gave; text repeats itself. Full, it starts anew: the frequent comes back at once."""
-
-    def __init__(self, compute: Callable[[str], V]) -> None:
-        super().__init__()
-        self._compute = compute
-
-    def __missing__(self, run: str) -> V:
-        value = self._compute(run)
-        if len(run) <= _REMEMBERED_CHARACTERS:
-            if len(self) >= _REMEMBERED_RUNS:
-                self.clear()
-            self[run] = value
-        return value
 
 
 def fold_case(word: str) -> str:

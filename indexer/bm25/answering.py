@@ -82,7 +82,7 @@ STATES: Final = len(AT)
 _OUT_SCORE: Final = 0
 _OUT_ID_END: Final = 1
 HIT_FIELDS: Final = 2
-"""Numbers that a hit is given as: its score in units, and where its id ends in the text of them."""
+"""Numbers that a hit is given as: its score in units, negated to sort by, and where its id ends in the text of them."""
 
 
 @inlined
@@ -128,7 +128,7 @@ def _copy_ids(ids: int, hits: Rows, found: int, out: int, texts: int) -> None:
         length = signed(starts[1]) - signed(starts[0])
         uint8_at(texts + end, length)[:] = uint8_at(row.text + signed(starts[0]), length)
         end += length
-        fields[hit * HIT_FIELDS + _OUT_SCORE], fields[hit * HIT_FIELDS + _OUT_ID_END] = score, end
+        fields[hit * HIT_FIELDS + _OUT_SCORE], fields[hit * HIT_FIELDS + _OUT_ID_END] = -score, end
 
 
 def space_for(segments: int, terms: int, limit: int) -> int:

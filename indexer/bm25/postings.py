@@ -32,6 +32,7 @@ from indexer.bm25.inversion import Runs, invert
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
+from indexer.memo import Memo
 from indexer.segment import (
     PostingChunk,
     PostingLists,
@@ -76,9 +77,19 @@ def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
 
 
 def term_keys(terms: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """The keys of the posting lists of terms, shape (terms,), uint64."""
-    digests = b"".join([blake2b(term.encode(), digest_size=_KEY_BYTES).digest() for term in terms])
-    return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+    """The keys of the posting lists of the terms of a query, shape (terms,), uint64."""
+    return _keys(map(_digests.__getitem__, terms))
+
+
+def _keys(digests: Iterable[bytes]) -> npt.NDArray[np.uint64]:
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
+
+
+def _digest(term: str) -> bytes:
+    return blake2b(term.encode(), digest_size=_KEY_BYTES).digest()
+
+
+_digests: Final = Memo(_digest)
 
 
 class Bm25Contents:
@@ -212,7 +223,7 @@ def _inverted(
 def _places(terms: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
     """The place of each term's key among all of them in order, -1 for no term; and these keys."""
     places = np.array([0 if term else -1 for term in terms], np.int32)
-    keys = term_keys(terms)[places == 0]
+    keys = _keys(map(_digest, terms))[places == 0]
     distinct, places[places == 0] = np.unique(keys, return_inverse=True)
     return places, distinct
 

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
-from operator import neg
 from typing import Final
 
 import msgspec
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Hit, Query
-from indexer.bm25.answering import AT, HIT_FIELDS, STATES, TOO_LONG, UNCHECKED, answer, space_for
+from indexer.bm25.answering import AT, HIT_FIELDS, STATES, TOO_LONG, UNCHECKED, State, answer, space_for
 from indexer.bm25.blocks import SCORE_UNITS
 from indexer.bm25.explaining import TermStatistics
 from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics, term_keys
@@ -116,7 +115,7 @@ class _SearchedSnapshot:
             query: how many hits, of which documents, and when to stop.
         """
         limit, terms = query.limit, len(repetitions)
-        keys, times = term_keys(repetitions), np.array([*repetitions.values()], np.float64)
+        keys, times = term_keys(repetitions), np.fromiter(repetitions.values(), np.float64, terms)
         allowed = self._allowed(query.only)
         space = _work.space(space_for(len(self._segments), terms, limit))
         state, texts = np.zeros(STATES, np.int64), _work.texts(0)
@@ -128,8 +127,8 @@ class _SearchedSnapshot:
             elif what == TOO_LONG:
                 texts = _work.texts(int(state[AT.id_bytes]))
             query.deadline.check()
-        found, total = state[: AT.total + 1].tolist()
-        return _hits(space[: found * HIT_FIELDS].tolist(), texts[: state[AT.id_bytes]].tobytes(), limit), total
+        done = State(*state.tolist())
+        return _hits(space[: done.found * HIT_FIELDS].tolist(), texts[: done.id_bytes].tobytes(), limit), done.total
 
     def _allowed(self, only: Filter) -> SegmentFlags:
         """The documents that may be found."""
@@ -161,9 +160,9 @@ def _with_any(segment: Segment[Bm25Contents], keys: npt.NDArray[np.uint64], quer
 def _hits(numbers: list[int], texts: bytes, limit: int) -> list[Hit]:
     """Hits as `answer` gives them; of those with the worst score, the first by id."""
     ends = numbers[1::HIT_FIELDS]
-    ids = [texts[start:end].decode() for start, end in pairwise([0, *ends])]
-    ranked = sorted(zip(map(neg, numbers[::HIT_FIELDS]), ids, strict=True))
-    return [Hit(DocumentId(document_id), -score / SCORE_UNITS) for score, document_id in ranked[:limit]]
+    ids = [DocumentId(texts[start:end].decode()) for start, end in pairwise([0, *ends])]
+    ranked = sorted(zip(numbers[::HIT_FIELDS], ids, strict=True))
+    return [Hit(document_id, negated / -SCORE_UNITS) for negated, document_id in ranked[:limit]]
 
 
 class _Work(threading.local):

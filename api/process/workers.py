@@ -42,6 +42,20 @@ class Worker(multiprocess.Process):
         return now - self._asked_at <= timeout
 
 
+class Supervisor(multiprocess.Multiprocess):
+    """Starts workers and replaces them.
+
+    It holds the listener as well. For as long as it does, the kernel takes connections that nobody will answer, and
+    breaks them when the last request is done; what is refused at once, a client or a balancer takes elsewhere.
+    """
+
+    def terminate_all(self) -> None:
+        """Have the workers end, and listen no more."""
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
+
 def supervise(config: uvicorn.Config, listener: socket) -> None:
     """Run workers until SIGTERM or SIGINT.
 
@@ -50,4 +64,4 @@ def supervise(config: uvicorn.Config, listener: socket) -> None:
         listener: to accept connections from.
     """
     multiprocess.Process = Worker  # type: ignore[misc] # there is no other way to hand it in
-    multiprocess.Multiprocess(config, sockets=[listener]).run()
+    Supervisor(config, sockets=[listener]).run()

@@ -24,7 +24,7 @@ SLOW_QUERY = "slow"
 SLOW_SEARCH_FILE = "SLOW_SEARCH_FILE"
 """Variable that names a file to make when a slow search begins."""
 
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 
 PACED_QUERY = "paced"
 PACED_SECONDS = 0.04

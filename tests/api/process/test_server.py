@@ -153,6 +153,18 @@ def test_sigterm_lets_running_requests_finish(workers: int, tmp_path: Path) -> N
         assert slow.result().status_code == 200
 
 
+def test_a_server_that_ends_takes_no_connection(tmp_path: Path) -> None:
+    """While its last requests run it refuses new ones at once, so that clients ask another server."""
+    began = tmp_path / "began"
+    with serving(2, {SLOW_SEARCH_FILE: str(began)}) as server, ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(server.client.post, "/search", json={"query": SLOW_QUERY, "timeout_ms": 5_000})
+        wait_until(began.exists)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: _refuses(server))
+        assert not slow.done()
+        assert slow.result().status_code == 200
+
+
 def test_metrics_are_the_sum_of_all_workers(two_workers: Server) -> None:
     """Whichever worker is scraped answers for both, also for one that was killed and replaced."""
     counted = two_workers.searches_counted()
@@ -229,6 +241,14 @@ def test_the_longest_query_fits_a_link(one_worker: Server) -> None:
     """4,096 characters of four bytes each, percent-encoded, and heads that follow on the same connection."""
     for _ in range(3):
         assert one_worker.client.get("/search", params={"q": "\U0001f600" * 4_096}).status_code == 200
+
+
+def _refuses(server: Server) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def _kill_a_worker(server: Server) -> None:

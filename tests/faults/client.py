@@ -2,13 +2,15 @@
 
 Every request has its time before the first one leaves. One that leaves late, because the client or the server was busy,
 counts from the time when it should have left: a server that stalls cannot hide it by stalling its client too
-(coordinated omission). Reads a `Plan` from standard input and writes an `Observation` a line to the file it is told.
+(coordinated omission). Only where capacity is measured do clients wait for an answer before they ask again. Reads a
+`Plan` from standard input and writes an `Observation` a line to the file it is told.
 """
 
 import asyncio
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -33,6 +35,8 @@ class Plan(msgspec.Struct, frozen=True):
         rate: requests a second.
         seconds: for how long.
         patience_seconds: for an answer.
+        headers: that each request has besides.
+        clients: that each ask as soon as they have an answer, and at no rate; 0 for requests at the rate.
     """
 
     ports: tuple[int, ...]
@@ -41,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float
     seconds: float
     patience_seconds: float = 10.0
+    clients: int = 0
+    headers: dict[str, str] = {}
 
 
 class Observation(msgspec.Struct, frozen=True, array_like=True):
@@ -102,7 +108,7 @@ class Client:
     def __init__(self, plan: Plan, seen: Path) -> None:
         self._plan = plan
         self._seen = seen.open("wb")
-        self._requests = [_request(plan.path, body.encode()) for body in plan.bodies]
+        self._requests = [_request(plan.path, body.encode(), plan.headers) for body in plan.bodies]
         self._kept: dict[int, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = defaultdict(list)
         self._stop = asyncio.Event()
 
@@ -112,18 +118,30 @@ class Client:
         began = monotonic()
         print(began, flush=True)  # noqa: T201 - whoever started us may stop us from now on
         async with asyncio.TaskGroup() as group:
-            for number in range(int(self._plan.rate * self._plan.seconds)):
-                due = began + number / self._plan.rate
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, due - monotonic())):
-                        await self._stop.wait()
-                if self._stop.is_set():
-                    break
-                group.create_task(self._observe(number, due))
+            if self._plan.clients:
+                for first in range(self._plan.clients):
+                    group.create_task(self._ask_again_and_again(first, began + self._plan.seconds))
+            else:
+                await self._ask_at_the_rate(group, began)
         for kept in self._kept.values():
             for _, writer in kept:
                 writer.close()
         self._seen.close()
+
+    async def _ask_at_the_rate(self, group: asyncio.TaskGroup, began: float) -> None:
+        for number in range(int(self._plan.rate * self._plan.seconds)):
+            due = began + number / self._plan.rate
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, due - monotonic())):
+                    await self._stop.wait()
+            if self._stop.is_set():
+                break
+            group.create_task(self._observe(number, due))
+
+    async def _ask_again_and_again(self, number: int, end: float) -> None:
+        while (now := monotonic()) < end and not self._stop.is_set():
+            await self._observe(number, now)
+            number += self._plan.clients
 
     async def _observe(self, number: int, due: float) -> None:
         try:
@@ -196,8 +214,9 @@ class Client:
         return int(head.split(maxsplit=2)[1]), body
 
 
-def _request(path: str, body: bytes) -> bytes:
+def _request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -5,10 +5,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
+from types import MappingProxyType
 
 import msgspec
 
@@ -107,9 +108,11 @@ def load(
     seconds: float,
     path: str = "/search",
     patience_seconds: float = 10.0,
+    clients: int = 0,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Load]:
     """Send requests while the block runs, or until they are all sent."""
-    plan = Plan(tuple(ports), path, tuple(bodies), rate, seconds, patience_seconds)
+    plan = Plan(tuple(ports), path, tuple(bodies), rate, seconds, patience_seconds, clients, dict(headers))
     with tempfile.TemporaryDirectory(prefix="embed-search-load-") as folder:
         seen = Path(folder) / "seen"
         command = [sys.executable, "-m", "tests.faults.client", str(seen)]
@@ -127,4 +130,10 @@ def load(
 def observe(ports: Sequence[int], bodies: Sequence[str], *, rate: float, seconds: float) -> History:
     """Send requests for so long while nothing else is done."""
     with load(ports, bodies, rate=rate, seconds=seconds) as sending:
+        return sending.finish()
+
+
+def observe_clients(ports: Sequence[int], bodies: Sequence[str], *, clients: int, seconds: float) -> History:
+    """Let so many clients ask, each as soon as it has an answer, for so long while nothing else is done."""
+    with load(ports, bodies, rate=0, seconds=seconds, clients=clients) as sending:
         return sending.finish()

@@ -1,9 +1,13 @@
 """The real API over the real indexes, in which single methods can be made to fail: `python -m tests.faults.serve`.
 
 A file in the folder `FAULTS_DIRECTORY`, named like a method, says how: `hang` holds up the threads of a local index
-until the file is gone, `fail` raises what no engine is expected to raise, `slow` takes `SLOW_SECONDS` for each search.
+until the file is gone, `fail` raises what no engine is expected to raise, `slow` takes `SLOW_SECONDS` for each search,
+and `long` a little more, for searches that have the time.
+
+A file that `FAULTS_MAPPED` names is mapped by each worker, and read through, as a large index would be.
 """
 
+import mmap
 import os
 import time
 from collections.abc import AsyncIterator
@@ -29,6 +33,7 @@ from streams.settings import Settings, load_settings
 from streams.tracing import Tracer
 
 SLOW_SECONDS: Final = 0.7
+LONG_SECONDS: Final = 0.8
 
 _LOOK_EVERY_SECONDS: Final = 0.02
 
@@ -47,6 +52,8 @@ class FaultySearcher(LiveSearcher):
                 raise RuntimeError("injected failure")
             case "slow":
                 time.sleep(SLOW_SECONDS)
+            case "long":
+                time.sleep(LONG_SECONDS)
             case "hang":
                 while self._ordered() == "hang":
                     time.sleep(_LOOK_EVERY_SECONDS)
@@ -70,6 +77,7 @@ def worker_app() -> ASGIApp:
 
 @asynccontextmanager
 async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
+    mapped = _mapped()
     resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
     backends = {index: _open(index, settings, resources, metrics, tracer) for index in settings.indexes}
     async with (
@@ -78,6 +86,18 @@ async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> 
         open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer, {}) as services,
     ):
         yield services
+        del mapped
+
+
+def _mapped() -> mmap.mmap | None:
+    name = os.environ.get("FAULTS_MAPPED")
+    if name is None:
+        return None
+    with Path(name).open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    for at in range(0, len(mapped), mmap.PAGESIZE):
+        mapped[at]
+    return mapped
 
 
 def _open(index: str, settings: Settings, resources: Resources, metrics: Metrics, tracer: Tracer) -> SearchBackend:

@@ -85,7 +85,7 @@ class System:
                 self.stop(part)
 
     def start(self, part: str, environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Start a part that does not run."""
+        """Start a part that does not run; `api` and a name of one's own behind it is another API, on another port."""
         end = contextlib.ExitStack()
         match part:
             case "kafka":
@@ -93,7 +93,8 @@ class System:
             case "postgres":
                 end.enter_context(self.postgres.running())
             case _:
-                module, command = ("tests.faults.serve", []) if part == "api" else ("infra.cli", ["index", part])
+                serves = part.startswith("api")
+                module, command = ("tests.faults.serve", []) if serves else ("infra.cli", ["index", part])
                 log = self.folder / f"{part}.log"
                 started = program(command, self.environment | dict(environment), log, module=module)
                 self.programs[part] = end.enter_context(started)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from streams.settings import METHODS
 from tests.faults.corpus import documents, searches
 from tests.faults.figures import experiment, no_slower
 from tests.faults.load import History, load
@@ -74,10 +75,8 @@ def publishes(system: System) -> bool:
 def caught_up(system: System) -> bool:
     """Whether all indexes say that they are not behind."""
     components = system.http.get("/health").json()["components"]
-    details = [component["details"] for name, component in components.items() if name != "kafka"]
-    return all(
-        detail is not None and detail["lag"] is not None and sum(detail["lag"].values()) == 0 for detail in details
-    )
+    details = [components[name]["details"] for name in METHODS]
+    return all(detail and detail.get("lag") is not None and not sum(detail["lag"].values()) for detail in details)
 
 
 def slowest(wrote: History) -> float:

@@ -3,9 +3,12 @@
 import asyncio
 import http.server
 import json
+import os
 import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,9 +17,12 @@ import psutil
 import pytest
 
 from tests.faults import figures
+from tests.faults.balancer import Balancer
+from tests.faults.clock import JumpingClock
 from tests.faults.load import load, observe
 from tests.faults.nemesis import frozen, moved_away
 from tests.faults.proxy import DELAY_SECONDS, Proxy
+from tests.faults.system import System
 from tests.faults.table import table
 
 ANSWER = {"partial": True, "backends": {"bm25": {"status": "ok"}, "semantic": {"status": "open", "error": "why"}}}
@@ -51,6 +57,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -156,6 +167,45 @@ def test_what_is_frozen_or_moved_comes_back(tmp_path: Path) -> None:
         assert process.status() != psutil.STATUS_STOPPED
         assert file.read_text() == "old"
         sleeper.kill()
+
+
+def test_only_the_time_of_day_jumps(tmp_path: Path) -> None:
+    """A process that has the clock sees a day pass at once, and its monotonic clock go on as before."""
+    clock = JumpingClock(tmp_path / "clock")
+    tell = "import time\nwhile input(): print(time.time(), time.monotonic(), flush=True); time.sleep(0.01)"
+    command, environment = [sys.executable, "-c", tell], os.environ | dict(clock.environment)
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        told = []
+        for ahead in (0, 86_400, -3_600):
+            clock.set_ahead(ahead)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print("now", file=process.stdin, flush=True)
+            wall, monotonic = map(float, process.stdout.readline().split())
+            told.append((round(wall - time.time()), round(monotonic - time.monotonic())))
+        print(file=process.stdin, flush=True)
+    assert told == [(0, 0), (86_400, 0), (-3_600, 0)]
+
+
+def test_a_balancer_asks_only_who_is_in_service(stalling: Stalling) -> None:
+    """A server that is taken out gets no new connection, though it says that it is ready."""
+    with Stalling() as other, _threaded(other.serve_forever):
+        balancer = Balancer([stalling.server_port, other.server_port])
+        with balancer.running():
+            System.wait_until(lambda: balancer.serves(stalling.server_port), "one is ready", PATIENCE)
+            System.wait_until(lambda: balancer.serves(other.server_port), "both are ready", PATIENCE)
+            balancer.take_out(stalling.server_port)
+            stalling.moving.clear()
+            assert observe([balancer.port], ["{}"], rate=20, seconds=0.5).outcomes == {"200": 10}
+            balancer.take_out(other.server_port)
+            assert observe([balancer.port], ["{}"], rate=20, seconds=0.5).outcomes == {"cut": 10}
+            stalling.moving.set()
+            balancer.put_in(stalling.server_port)
+            System.wait_until(lambda: balancer.serves(stalling.server_port), "one is back", PATIENCE)
+            assert observe([balancer.port], ["{}"], rate=20, seconds=0.5).outcomes == {"200": 10}
+        other.shutdown()
 
 
 def test_an_experiment_tells_all_its_figures_before_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

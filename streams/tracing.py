@@ -71,7 +71,10 @@ class Tracer:
         attributes: Attributes = None,
         links: Sequence[Link] = (),
     ) -> Iterator[Span]:
-        """Run a block as a span; an exception that leaves it is recorded.
+        """Run a block as a span; an exception that leaves it is recorded, if anybody will see it.
+
+        The SDK records its traceback as text, which takes longer than a search. Under overload most spans end with an
+        exception, and writing them up for nobody would keep the system there.
 
         Args:
             name: of the span.
@@ -82,7 +85,12 @@ class Tracer:
             links: to spans of other traces.
         """
         with self._tracer.start_as_current_span(
-            name, context=_extracted(carrier), kind=kind, attributes=attributes, links=links
+            name,
+            context=_extracted(carrier),
+            kind=kind,
+            attributes=attributes,
+            links=links,
+            record_exception=self.exports,
         ) as span:
             yield span
 

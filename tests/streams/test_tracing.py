@@ -6,6 +6,7 @@ import threading
 from time import monotonic
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 
 from streams.document import Document, DocumentId
 from streams.errors import StreamUnavailable
@@ -45,6 +46,15 @@ def test_headers_that_are_not_text_are_left_out() -> None:
     """A record's headers are a stranger's bytes, null included."""
     headers = [("TraceParent", b"x"), ("binary", b"\xff"), ("null", None)]
     assert record_carrier(headers) == {"traceparent": "x"}  # type: ignore[arg-type] # Kafka allows null
+
+
+def test_an_error_that_nobody_will_see_is_not_written_up() -> None:
+    """A traceback as text takes longer than a search, and under overload most of them fail."""
+    with pytest.raises(ValueError, match="wrong"), Tracer("test").span("work") as span:
+        raise ValueError("something is wrong")
+    assert isinstance(span, ReadableSpan)
+    assert not span.status.is_ok
+    assert span.events == ()
 
 
 def test_spans_are_exported_with_their_errors() -> None:

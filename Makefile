@@ -39,6 +39,11 @@ test-release: setup ## what a release needs besides: the wheel outside the check
 test-faults: setup ## the long fault experiments: half an hour in which parts of a loaded system break
 	@$(PYTHON) -m pytest -m faults tests/faults
 
+DURATION ?= 24h
+.PHONY: validate
+validate: setup ## the final validation: DURATION (24h) of constant load, judged, with a report in dist/validation; needs ab
+	@.venv/bin/embed-search bench soak --duration "$(DURATION)" $(ARGS)
+
 .PHONY: check
 check: setup ## style, types, import contracts, the documents, and what the repository says of itself
 	@$(PYTHON) -m ruff format --check

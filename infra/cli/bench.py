@@ -1,4 +1,4 @@
-"""`embed-search bench`: our engines beside what people use today, in one run on the user's own files."""
+"""`embed-search bench`: our engines beside what people use today, in one run on the user's own files; and the soak."""
 
 import sys
 import tempfile
@@ -17,6 +17,7 @@ from infra.bench.progress import Progress
 from infra.bench.report import Agreement, IndexFigures, Report, Row
 from infra.cli.bars import step_bars
 from infra.cli.options import json_option
+from infra.cli.soak import soak_command
 
 _NOTHING: Final = "-"
 
@@ -29,7 +30,10 @@ _limit_option = click.option("--limit", type=_positive, default=10, show_default
 
 @click.group("bench")
 def bench_command() -> None:
-    """Compare our engines with what people use today."""
+    """Compare our engines with what people use today, and the whole system with what it must hold."""
+
+
+bench_command.add_command(soak_command)
 
 
 @bench_command.command("bm25")

@@ -31,7 +31,7 @@ _COMMANDS: Final = {
     "eval": ("infra.cli.evaluate", "Measure relevance on a judged collection."),
     "roles": ("infra.cli.roles", "Make the database roles of indexer and API."),
     "keys": ("infra.cli.keys", "Make, list and revoke API keys."),
-    "bench": ("infra.cli.bench", "Compare our engines with what people use today."),
+    "bench": ("infra.cli.bench", "Measure our engines beside others, and the whole system under load."),
     "setup": ("infra.cli.setup", "Get what `up` needs beside Python packages."),
     "doctor": ("infra.cli.doctor", "Check every dependency and setting."),
 }

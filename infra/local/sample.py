@@ -26,6 +26,7 @@ class SampleRecord(msgspec.Struct, frozen=True):
     python: str
     topic: str
     token: str
+    documents: int | None = None
 
 
 class SampleLoader:
@@ -36,14 +37,24 @@ class SampleLoader:
         bootstrap_servers: of Kafka, and how to get in.
         topic: of documents.
         url: of the API, which knows how far each index is.
+        documents: how many to load, from all over the corpus; None for all.
     """
 
-    def __init__(self, directory: Path, *, bootstrap_servers: KafkaAddress, topic: str, url: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        bootstrap_servers: KafkaAddress,
+        topic: str,
+        url: str,
+        documents: int | None = None,
+    ) -> None:
         self._note = directory / "sample.json"
         self._corpus = directory / "sample.ndjson"
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._url = url
+        self._documents = documents
 
     async def load(self, on_progress: Progress) -> None:
         """Publish the corpus unless it was, and wait until every index has all of it.
@@ -60,12 +71,14 @@ class SampleLoader:
             record = msgspec.json.decode(self._note.read_bytes(), type=SampleRecord)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return ""
-        same = record.python == platform.python_version() and record.topic == self._topic
-        return record.token if same else ""
+        wanted = platform.python_version(), self._topic, self._documents
+        return record.token if (record.python, record.topic, record.documents) == wanted else ""
 
     async def _publish(self, on_progress: Progress) -> str:
         on_progress("collecting", 0.0)
         await self._collect()
+        if self._documents is not None:
+            await asyncio.to_thread(_thin, self._corpus, self._documents)
         size = max(1, self._corpus.stat().st_size)
         read = 0
 
@@ -78,7 +91,7 @@ class SampleLoader:
         entries = read_documents(self._corpus, kind="ndjson", source="", max_body_bytes=MAX_BODY_BYTES)
         publisher = CorpusPublisher(self._bootstrap_servers, self._topic, on_progress=advance)
         report = await publisher.publish(entries)
-        record = SampleRecord(platform.python_version(), self._topic, report.token)
+        record = SampleRecord(platform.python_version(), self._topic, report.token, self._documents)
         replace_file(self._note, msgspec.json.encode(record))
         return report.token
 
@@ -98,3 +111,10 @@ class SampleLoader:
             raise StartError(
                 f"the sample corpus cannot be collected: `python -m infra.corpus.sample` ended with {status}"
             )
+
+
+def _thin(corpus: Path, wanted: int) -> None:
+    """Leave so many lines of a file, at even distances."""
+    lines = corpus.read_bytes().splitlines(keepends=True)
+    if wanted < len(lines):
+        replace_file(corpus, b"".join(lines[number * len(lines) // wanted] for number in range(wanted)))

@@ -6,7 +6,7 @@ from tests.delivery.licences import is_allowed, licence, locked_packages
 
 ALLOWED = frozenset(
     {"0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"}
-    | {"ISC", "MIT", "MIT-0", "PSF-2.0", "Zlib"}
+    | {"ISC", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "Zlib"}
 )
 
 EXCEPTIONS = {
@@ -16,7 +16,7 @@ EXCEPTIONS = {
     "tqdm": "MPL-2.0 AND MIT",  # of the tool that writes the model, and of a peer in benchmarks
 }
 
-NOT_FOR_LINUX = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0", "tzdata": "Apache-2.0"}
+NOT_FOR_LINUX = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Locked because of other systems, and not installed on this one: as PyPI tells it."""
 
 

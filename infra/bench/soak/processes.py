@@ -1,0 +1,86 @@
+"""What each process of the system uses, as /proc tells it: one short read each, for it is asked every second.
+
+`psutil` reads the same files, and a dozen more.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+_PROC: Final = Path("/proc")
+_ROLES: Final = {"multiprocessing.spawn": "worker", "multiprocessing.resource_tracker": "tracker"}
+_EMBEDDER: Final = "indexer.embedding.worker"
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What a process used at a moment.
+
+    Attributes:
+        memory: bytes of anonymous memory (`RssAnon`, proc_pid_status(5)).
+        handles: open files.
+        threads: of it.
+    """
+
+    memory: int
+    handles: int
+    threads: int
+
+
+class ProcessTable:
+    """The processes of some services, by a name that tells them apart: service, role and process id.
+
+    Args:
+        services: the process id of each, by name.
+    """
+
+    def __init__(self, services: Mapping[str, int]) -> None:
+        self._services = services
+        self._names: dict[tuple[int, float], str] = {}
+
+    def usage(self) -> dict[str, Usage]:
+        """What each process uses now; one that ends meanwhile is left out."""
+        return {name: used for name, pid in self._processes() if (used := _usage(pid)) is not None}
+
+    def _processes(self) -> Iterator[tuple[str, int]]:
+        for service, pid in dict(self._services).items():
+            try:
+                root = psutil.Process(pid)
+                for process in (root, *root.children(recursive=True)):
+                    yield self._name(service, process, root), process.pid
+            except psutil.Error:
+                continue
+
+    def _name(self, service: str, process: psutil.Process, root: psutil.Process) -> str:
+        key = process.pid, process.create_time()
+        if key not in self._names:
+            role = "" if process == root else f" {_role(process)}"
+            self._names[key] = f"{service}{role} {process.pid}"
+        return self._names[key]
+
+
+def _role(process: psutil.Process) -> str:
+    """What a process is for, by its command line; a server process of PostgreSQL writes there what it is."""
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return "child"
+    if line.startswith("postgres: "):
+        return "connection" if any(character.isdigit() for character in line.split()[-2:][0]) else line.split()[1]
+    if _EMBEDDER in line:
+        return "embedder"
+    return next((role for module, role in _ROLES.items() if module in line), "child")
+
+
+def _usage(pid: int) -> Usage | None:
+    folder = _PROC / str(pid)
+    try:
+        told = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        handles = sum(1 for _ in (folder / "fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if "RssAnon" not in told:  # a process that has ended and is not waited for yet
+        return None
+    return Usage(int(told["RssAnon"].split()[0]) * 1024, handles, int(told["Threads"]))

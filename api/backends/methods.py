@@ -22,8 +22,8 @@ class Methods(msgspec.Struct, frozen=True):
     """Each by method.
 
     Attributes:
-        searched: what requests use: they keep their deadline, raise nothing but `IndexFault`, are seen in metrics and
-            traces, and are not called while their breaker is open.
+        searched: what requests use: they keep their deadline, raise nothing but `IndexFault`, are seen in metrics and,
+            if anybody sees those, in traces, and are not called while their breaker is open.
         probed: what health looks through: it must see a backend as it is, whatever its breaker says.
         breakers: of this worker.
     """
@@ -50,7 +50,11 @@ def make_methods(
     breaking = {name: BreakingBackend(inner, breakers[name]) for name, inner in guarded.items()}
     measured = {name: MeasuredBackend(inner, name, metrics) for name, inner in breaking.items()}
     return Methods(
-        searched={name: TracedBackend(inner, name, tracer) for name, inner in measured.items()},
+        searched=_traced(measured, tracer) if tracer.exports else measured,
         probed=guarded,
         breakers=breakers,
     )
+
+
+def _traced(backends: Mapping[str, SearchBackend], tracer: Tracer) -> dict[str, SearchBackend]:
+    return {name: TracedBackend(inner, name, tracer) for name, inner in backends.items()}

@@ -17,6 +17,7 @@ from api.access.rates import RateLimiter, limits_of
 from api.access.resources import Resources
 from api.access.scopes import anonymous_scopes
 from api.app import create_app
+from api.process.heap import set_heap_aside
 from api.searching.highlighting import QueryHighlighter
 from api.searching.search import Highlighters
 from api.services import Services, open_services
@@ -84,7 +85,9 @@ async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> 
         }
         highlighters = make_highlighters(settings)
         opened = open_services(settings, metrics, resources, backends, highlighters, tracer, catalogues)
-        yield await stack.enter_async_context(opened)
+        services = await stack.enter_async_context(opened)
+        set_heap_aside()
+        yield services
 
 
 def _stop_orphan(loop: asyncio.AbstractEventLoop, sentinel: int) -> None:

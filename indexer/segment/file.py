@@ -15,8 +15,9 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -169,7 +170,8 @@ class SegmentFile:
         self._sections = {section.name: section for section in table.sections}
         for section in table.sections:
             self._check_shape(section, end)
-        self._pages = Pages(self._file, table.page_sums, end, self._names_between)
+        # No method of ours: a circle would keep the file open until a full collection, which may be hours away.
+        self._pages = Pages(self._file, table.page_sums, end, partial(_names_between, tuple(table.sections)))
         self._map = mmap.mmap(self._file.descriptor, 0, access=mmap.ACCESS_READ)
 
     def section(self, name: str, dtype: type[N]) -> Section[N]:
@@ -234,6 +236,7 @@ class SegmentFile:
         if section.offset < 0 or section.offset + section.size > end:
             raise SegmentDamaged(self.path, f"section {section.name!r} ends beyond the sections")
 
-    def _names_between(self, start: int, end: int) -> str:
-        inside = (each for each in self._sections.values() if each.offset < end and each.offset + each.size > start)
-        return ", ".join(repr(each.name) for each in inside)
+
+def _names_between(sections: Sequence[_Section], start: int, end: int) -> str:
+    inside = (each for each in sections if each.offset < end and each.offset + each.size > start)
+    return ", ".join(repr(each.name) for each in inside)

@@ -35,7 +35,8 @@ def draw(folder: Path, spans: Sequence[Span], stretches: Sequence[Stretch]) -> d
     Returns:
         File names, by what they show.
     """
-    return _of_searches(folder, spans) | _of_samples(folder, stretches)
+    in_order = sorted(spans, key=lambda span: span.start)  # they are told as their last answers come
+    return _of_searches(folder, in_order) | _of_samples(folder, stretches)
 
 
 def _of_searches(folder: Path, spans: Sequence[Span]) -> dict[str, str]:

@@ -85,11 +85,13 @@ class Fanout:
     ) -> dict[str, Outcome]:
         """The newest documents from the first backend that answers, and how those before it failed.
 
-        Each one has an equal share of the time that is left.
+        Each one has half of the time that is left, and the last one all of it. Were the shares equal, a busy machine
+        would ask one after the other and get an answer from none.
         """
         outcomes: dict[str, Outcome] = {}
         for method, backend in backends.items():
-            share = deadline.within(deadline.remaining() / (len(backends) - len(outcomes)))
+            is_last = len(outcomes) == len(backends) - 1
+            share = deadline if is_last else deadline.within(deadline.remaining() / 2)
             outcomes[method] = await self._told(method, backend, partial(backend.newest, limit, share, only), share)
             if outcomes[method].answer is not None:
                 break

@@ -4,6 +4,7 @@ A search engine's own highlighter analyses whole documents, which costs more tha
 letters are looked for in a bounded part of the text, and only the words around them are analysed.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Final, Protocol
@@ -22,6 +23,7 @@ ANALYSED_CHARACTERS: Final = 2_048
 MAX_TERMS: Final = 32
 _MAX_WORD: Final = 128
 _SHORTEST_STEM: Final = 3
+_WORD: Final = re.compile(rf"\w{{1,{_MAX_WORD}}}")
 
 _WORD_METHODS: Final = frozenset({"bm25", "tantivy", "semantic"})
 _PATTERN_METHOD: Final = "native"
@@ -73,6 +75,7 @@ class QueryHighlighter:
         self._query = query
         self._analyze = analyze
         self._compile_pattern = compile_pattern
+        self._analysed_before: dict[str, Sequence[tuple[int, int, str]]] = {}
 
     def matches(self, text: str, methods: Iterable[str]) -> list[Match]:
         """Where the query matches a text.
@@ -110,9 +113,17 @@ class QueryHighlighter:
         return [match for start, end in words for match in self._analysed(text, start, end)]
 
     def _analysed(self, text: str, start: int, end: int) -> Iterator[Match]:
-        for token in self._analyze(text[start:end]):
-            if token.term in self._terms:
-                yield Match(start + token.start, start + token.end, token.term)
+        for first, last, term in self._asked_in(text[start:end]):
+            yield Match(start + first, start + last, term)
+
+    def _asked_in(self, words: str) -> Sequence[tuple[int, int, str]]:
+        """Where terms of the query are in a word, or a text; few words come again and again on a page."""
+        asked = self._analysed_before.get(words)
+        if asked is None:
+            tokens = self._analyze(words)
+            asked = [(each.start, each.end, each.term) for each in tokens if each.term in self._terms]
+            self._analysed_before[words] = asked
+        return asked
 
     def _candidate_words(self, text: str) -> Iterator[tuple[int, int]]:
         """Words that contain the first letters of a term; a stem may differ from its words in the last letter."""
@@ -132,13 +143,10 @@ class QueryHighlighter:
 
 
 def _word_around(text: str, position: int) -> tuple[int, int]:
-    start = end = position
-    while start > 0 and position - start < _MAX_WORD and _in_word(text[start - 1]):
-        start -= 1
-    while end < len(text) and end - position < _MAX_WORD and _in_word(text[end]):
-        end += 1
-    return start, max(end, position + 1)
+    before = text[max(0, position - _MAX_WORD) : position][::-1]
+    return position - _word_length(before, 0), position + max(1, _word_length(text, position))
 
 
-def _in_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
+def _word_length(text: str, start: int) -> int:
+    word = _WORD.match(text, start)
+    return 0 if word is None else word.end() - start

@@ -71,7 +71,8 @@ def _best_run(matches: Sequence[Match]) -> tuple[int, int]:
         terms[match.term] += 1
         while left < right and match.end - matches[left].start > SNIPPET_CHARACTERS:
             terms[matches[left].term] -= 1
-            terms += Counter()  # drops what fell to zero
+            if not terms[matches[left].term]:
+                del terms[matches[left].term]
             left += 1
         worth = (len(terms), right - left + 1)
         if worth > best_worth:

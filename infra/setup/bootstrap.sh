@@ -57,5 +57,8 @@ find_uv
 
 sync=("$UV" sync --frozen --inexact --no-python-downloads --no-install-package llama-cpp-python)
 if ! "${sync[@]}" --check --quiet >/dev/null 2>&1; then
-    "${sync[@]}" || stop 'the Python packages cannot be installed: see above, and run it again'
+    # Compiled once and for all: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would else
+    # compile all that it imports, which takes it seconds.
+    "${sync[@]}" --compile-bytecode || stop 'the Python packages cannot be installed: see above, and run it again'
+    .venv/bin/python -m compileall -q api indexer infra streams
 fi

@@ -110,11 +110,11 @@ class QueryHighlighter:
         if not self._terms:
             return []
         words = sorted(set(self._candidate_words(text))) or [(0, min(len(text), ANALYSED_CHARACTERS))]
-        return [match for start, end in words for match in self._analysed(text, start, end)]
-
-    def _analysed(self, text: str, start: int, end: int) -> Iterator[Match]:
-        for first, last, term in self._asked_in(text[start:end]):
-            yield Match(start + first, start + last, term)
+        return [
+            Match(start + first, start + last, term)
+            for start, end in words
+            for first, last, term in self._asked_in(text[start:end])
+        ]
 
     def _asked_in(self, words: str) -> Sequence[tuple[int, int, str]]:
         """Where terms of the query are in a word, or a text; few words come again and again on a page."""

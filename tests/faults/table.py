@@ -1,8 +1,13 @@
 """The last figure of each kind as a table in Markdown: `python -m tests.faults.table`, for `docs/faults.md`."""
 
+import re
+from typing import Final
+
 import msgspec
 
 from tests.faults.figures import FILE, Figure
+
+_NUMBER: Final = re.compile(r"[0-9]+")
 
 
 def table(lines: list[bytes]) -> str:
@@ -24,7 +29,9 @@ def table(lines: list[bytes]) -> str:
 
 
 def _order(experiment: str) -> int:
-    return int(experiment.partition(" ")[0])
+    """The first number in the name, wherever it is: some are of two experiments."""
+    found = _NUMBER.search(experiment)
+    return int(found[0]) if found else 0
 
 
 if __name__ == "__main__":

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from tests.faults import figures
 from tests.faults.balancer import Balancer
 from tests.faults.clock import JumpingClock
+from tests.faults.figures import Figure
 from tests.faults.load import load, observe
 from tests.faults.nemesis import frozen, moved_away
 from tests.faults.proxy import DELAY_SECONDS, Proxy
@@ -228,3 +230,11 @@ def test_an_experiment_tells_all_its_figures_before_it_fails(tmp_path: Path, mon
         ["p99", "<= 1.000 s", "2.000 s", "0.500 s"],
         ["answers", ">= 10", "10", ""],
     ]
+
+
+def test_the_table_is_in_the_order_of_the_experiments() -> None:
+    """Wherever a name has its number, of one experiment or of two."""
+    names = ["16 overload", "1, 5 kill -9", "power loss (4)"]
+    lines = [msgspec.json.encode(Figure(name, "failed", 0, "==", 0, "", None, "2026-11-28", 0.1, 2)) for name in names]
+    rows = table(lines).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| 1, 5 kill -9", "| power loss (4)", "| 16 overload"]

@@ -119,9 +119,11 @@ class _Answer:
 
 async def _send_problem(error: BaseException, trace_id: str, send: Send) -> None:
     reply = problem_reply(error, trace_id)
+    body = reply.body()
     headers = [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": reply.problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body(), "more_body": False})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _carrier(scope: HTTPScope) -> dict[str, str]:

@@ -188,6 +188,7 @@ async def test_too_many_requests_are_a_problem_of_their_own(tmp_path: Path) -> N
         assert (await client.get("/nowhere")).status_code == 401
         refused = await client.get("/search?q=x")
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert refused.headers["content-length"] == str(len(refused.content))
         assert refused.json()["type"] == "urn:embed-search:problem:too-many-requests"
         assert refused.headers["ratelimit-remaining"] == "0"
         assert (await client.get("/livez")).status_code == 200

@@ -136,7 +136,7 @@ async def open_services(
             bootstrap_servers=str(kafka),
             version=version(_DISTRIBUTION),
             rules=SearchRules(settings.indexes, settings.topic, settings.timeout_ms),
-            searcher=Searcher(methods.searched, highlighters, admission),
+            searcher=Searcher(methods.searched, highlighters, admission, resources.go_on),
             search_log=SearchLog(shows_queries=settings.log_queries),
             sampling=sampling,
             backends=methods.searched,

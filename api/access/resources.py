@@ -27,12 +27,21 @@ class Resources(msgspec.Struct, frozen=True):
             OutOfMemory: too little memory is left for it.
             TooManyOpenFiles: too few file handles are.
         """
+        self.go_on()
         try:
-            self.memory.admit()
             self.files.admit()
-        except OutOfMemory:
-            self.metrics.refused("memory")
-            raise
         except TooManyOpenFiles:
             self.metrics.refused("open-files")
+            raise
+
+    def go_on(self) -> None:
+        """Let a request that runs take more memory.
+
+        Raises:
+            OutOfMemory: too little is left for that.
+        """
+        try:
+            self.memory.admit()
+        except OutOfMemory:
+            self.metrics.refused("memory")
             raise

@@ -1,10 +1,11 @@
 """Fetches the documents of one page, each from the first backend that returned it and can deliver it.
 
-Only what is shown is fetched, and no single store is needed for an answer.
+Only what is shown is fetched, and no single store is needed for an answer. A page of a thousand of the largest
+documents takes a gigabyte: so they come some at a time, and none any more once memory is short.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,12 +14,17 @@ import structlog
 from api.fusion import FusedHit
 from indexer.backend import SearchBackend
 from indexer.deadline import Deadline
-from indexer.errors import IndexFault
-from streams.change import StoredDocument
+from indexer.errors import IndexFault, OutOfMemory
 from streams.document import Document, DocumentId
 
 FAIR_SECONDS: Final = 0.2
 """Time in which a backend that is well can deliver a page, on a busy machine too."""
+
+FETCHED_AT_A_TIME: Final = 10
+"""Documents of one backend between two looks at the memory; it is no more than most pages have."""
+
+GoOn = Callable[[], None]
+"""Raises `OutOfMemory` when a request may take no more of it."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -29,30 +35,37 @@ class Page(msgspec.Struct, frozen=True):
     Attributes:
         documents: by id; one that is missing was deleted since the search, or stands in `failures`.
         failures: why no backend could deliver a document, by id.
+        shortages: why the page was given up, if it was.
     """
 
     documents: dict[DocumentId, Document]
     failures: dict[DocumentId, str]
+    shortages: list[str]
 
 
-async def hydrate(hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend], deadline: Deadline) -> Page:
+async def hydrate(
+    hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend], deadline: Deadline, go_on: GoOn
+) -> Page:
     """Fetch the documents of these hits.
 
     Args:
         hits: of one page.
         backends: by method, in the order in which to prefer them.
         deadline: for all of it.
+        go_on: asked before some are fetched.
     """
     sources = {hit.id: [method for method in backends if method in hit.methods] for hit in hits}
-    page = Page({}, {})
+    page = Page({}, {}, [])
     for left in range(len(backends), 0, -1):
         wanted = _next_sources(sources, page)
-        if not wanted:
+        if not wanted or page.shortages:
             break
         share = fair_share(deadline, left)
         async with asyncio.TaskGroup() as group:
             for method, ids in wanted.items():
-                group.create_task(_fetch(backends[method], method, ids, share, page))
+                group.create_task(_fetch(backends[method], method, ids, share, page, go_on))
+    if page.shortages:
+        page.documents.clear()
     return page
 
 
@@ -74,13 +87,21 @@ def _next_sources(sources: dict[DocumentId, list[str]], page: Page) -> dict[str,
     return wanted
 
 
-async def _fetch(backend: SearchBackend, method: str, ids: list[DocumentId], deadline: Deadline, page: Page) -> None:
-    try:
-        stored: Mapping[DocumentId, StoredDocument] = await backend.fetch(ids, deadline)
-    except IndexFault as exc:
-        _log.warning("page could not be fetched", backend=method, documents=len(ids), error=str(exc))
-        page.failures.update(dict.fromkeys(ids, f"{method}: {exc}"))
-        return
-    for document_id, found in stored.items():
-        page.documents[document_id] = found.document
-        page.failures.pop(document_id, None)
+async def _fetch(
+    backend: SearchBackend, method: str, ids: list[DocumentId], deadline: Deadline, page: Page, go_on: GoOn
+) -> None:
+    for begin in range(0, len(ids), FETCHED_AT_A_TIME):
+        try:
+            go_on()
+            stored = await backend.fetch(ids[begin : begin + FETCHED_AT_A_TIME], deadline)
+        except OutOfMemory as exc:
+            page.shortages.append(str(exc))  # not the error: its frames hold the page, which must go at once
+            return
+        except IndexFault as exc:
+            left = ids[begin:]
+            _log.warning("page could not be fetched", backend=method, documents=len(left), error=str(exc))
+            page.failures.update(dict.fromkeys(left, f"{method}: {exc}"))
+            return
+        for document_id, found in stored.items():
+            page.documents[document_id] = found.document
+            page.failures.pop(document_id, None)

@@ -13,12 +13,12 @@ from api.searching.explaining import explain_page
 from api.searching.faceting import count_facets
 from api.searching.fanout import Fanout, OnOutcome, Outcome, nobody
 from api.searching.highlighting import QueryHighlighter
-from api.searching.hydration import Page, hydrate
+from api.searching.hydration import GoOn, Page, hydrate
 from api.searching.plan import SearchPlan
 from api.searching.presentation import present_results, relation, report
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
-from indexer.errors import InvalidQuery
+from indexer.errors import InvalidQuery, OutOfMemory
 
 FETCH_SHARE: Final = 0.2
 """The part of a search's time that is kept for fetching the page, so that a method which hangs cannot use it up,"""
@@ -37,6 +37,7 @@ class Searcher:
         backends: by method, in the order in which answers list them; each raises nothing but `IndexFault`.
         highlighters: for the snippets.
         admission: of this worker.
+        go_on: asked before a search takes the memory of more documents.
         clock: a monotonic clock.
     """
 
@@ -45,11 +46,13 @@ class Searcher:
         backends: Mapping[str, SearchBackend],
         highlighters: Highlighters,
         admission: Admission,
+        go_on: GoOn,
         *,
         clock: Clock = time.monotonic,
     ) -> None:
         self._backends = backends
         self._admission = admission
+        self._go_on = go_on
         self._highlighters = highlighters
         self._clock = clock
 
@@ -65,6 +68,7 @@ class Searcher:
             InvalidQuery: every method that was asked refuses the query.
             SearchUnavailable: no method could answer.
             Overloaded: too many searches run.
+            OutOfMemory: there is too little of it left for the page.
         """
         began = self._clock()
         deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
@@ -81,10 +85,12 @@ class Searcher:
         shown = order[plan.offset : plan.offset + plan.limit]
         backends = {method: self._backends[method] for method in answers}
         async with asyncio.TaskGroup() as group:
-            fetching = group.create_task(hydrate(shown, backends, deadline))
+            fetching = group.create_task(hydrate(shown, backends, deadline, self._go_on))
             counting = group.create_task(count_facets(plan, answers, order, backends, deadline))
             explaining = group.create_task(explain_page(plan, shown, backends, deadline))
         page, (facets, facet_report) = fetching.result(), counting.result()
+        if page.shortages:
+            raise OutOfMemory(page.shortages[0])
         highlighter = None if plan.query is None else self._highlighters(plan.query)
         newest = next(iter(answers.values())) if plan.query is None else None
         return SearchResponse(

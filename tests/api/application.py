@@ -104,7 +104,7 @@ def make_services(
         bootstrap_servers=bootstrap_servers,
         version="0.0.0",
         rules=SearchRules(chosen.indexes, chosen.topic, chosen.timeout_ms),
-        searcher=Searcher(methods.searched, highlighter, admission),
+        searcher=Searcher(methods.searched, highlighter, admission, resources.go_on),
         search_log=SearchLog(shows_queries=chosen.log_queries),
         sampling=QuerySampling(QuerySample(chosen.data_dir), keeps=chosen.log_queries),
         backends=methods.searched,

@@ -62,9 +62,12 @@ async def test_what_is_short_is_a_problem_of_its_own() -> None:
 
 
 def test_a_full_process_refuses_until_memory_is_free(small: Server) -> None:
-    """Memory that cannot be given up: 503 while it is in use, and 200 soon after it is let go; the process lives on."""
+    """Memory that cannot be given up: 503 while it is in use, and 200 soon after it is let go; the process lives on.
+
+    The search that took it is refused as well, before it takes more for its page.
+    """
     assert _searches(small)
-    assert small.client.get(f"/search?q={HOARD_QUERY}&methods=bm25").is_success
+    assert small.client.get(f"/search?q={HOARD_QUERY}&methods=bm25").status_code == 503
     for _ in range(20):
         refused = small.client.get("/search?q=x")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
@@ -80,7 +83,7 @@ def test_a_full_process_leaves_its_neighbours_alone() -> None:
     """Of two workers one is full and refuses, and the other goes on answering."""
     with serving(2, {"EMBED_SEARCH_MEMORY_LIMIT_BYTES": str(LIMIT_BYTES)}) as server:
         workers = server.workers()
-        assert server.client.get(f"/search?q={HOARD_QUERY}&methods=bm25").is_success
+        assert server.client.get(f"/search?q={HOARD_QUERY}&methods=bm25").status_code == 503
         assert server.client.get("/search?q=x").status_code == 503
         wait_until(lambda: server.status_of_new_connection() == 200)  # which worker takes a connection is chance
         wait_until(lambda: server.status_of_new_connection() == 503)

@@ -1,12 +1,14 @@
 """`/search`: fan-out, deadlines, partial answers, pages, and reading one's own writes."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import httpx
 import pytest
 
 from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.resources import MemoryGuard, MemoryLimit
 from streams.watermark import Token
 from tests.api.application import Json, make_services, running
 from tests.api.fakes import FakeBackend, NativePanic, stored
@@ -179,6 +181,18 @@ async def test_a_document_comes_from_the_next_backend_that_returned_it(fault: Ba
         answer = await _search(client, timeout_ms=200)
     assert answer["results"][0]["title"] == "title of a"
     assert answer["partial"] is False
+
+
+async def test_a_page_is_given_up_when_memory_runs_short() -> None:
+    """Documents come some at a time; before those that would be too much, the search is refused and lets go of all."""
+    backend = FakeBackend(*((f"document-{number:02d}", -float(number)) for number in range(25)))
+    limit = MemoryLimit(100, "test", lambda: 45 * len(backend.fetched))
+    memory = MemoryGuard(limit, clock=itertools.count(0.0).__next__)
+    async with running(make_services({"bm25": backend}, memory=memory)) as client:
+        response = await client.post("/search", json={"query": "circuit breaker", "limit": 25})
+    assert (response.status_code, response.json()["type"]) == (503, "urn:embed-search:problem:out-of-memory")
+    assert "retry-after" in response.headers
+    assert [len(ids) for ids in backend.fetched] == [10, 10]
 
 
 async def test_a_document_nobody_can_deliver_is_still_listed() -> None:

@@ -1,0 +1,62 @@
+"""How much memory processes have that the kernel cannot take back, watched while something is done to them."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+_LOOK_EVERY_SECONDS: Final = 0.05
+
+
+class Watch:
+    """What was seen of some processes.
+
+    Attributes:
+        most: bytes of anonymous memory of the process that had the most,
+        most_together: and of all of them.
+    """
+
+    def __init__(self, processes: Callable[[], Sequence[psutil.Process]]) -> None:
+        self.most = 0
+        self.most_together = 0
+        self._processes = processes
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="memory-watch")
+
+    @contextmanager
+    def going_on(self) -> Iterator["Watch"]:
+        """Look for as long as the block."""
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        watched = self._processes()
+        while not self._stop.wait(_LOOK_EVERY_SECONDS):
+            each = [anonymous_bytes(process) for process in watched]
+            self.most = max(self.most, *each)
+            self.most_together = max(self.most_together, sum(each))
+
+
+def anonymous_bytes(process: psutil.Process) -> int:
+    """What a process wrote, and the kernel cannot drop; 0 when it is gone."""
+    return _field(process, "RssAnon")
+
+
+def mapped_bytes(process: psutil.Process) -> int:
+    """Pages of files that a process has mapped and looked at; 0 when it is gone."""
+    return _field(process, "RssFile")
+
+
+def _field(process: psutil.Process, name: str) -> int:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return 1024 * int(line.split()[1])
+    return 0

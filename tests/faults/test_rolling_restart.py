@@ -23,6 +23,7 @@ from tests.faults.test_local_indexes import counted
 STOPS = 20
 RATE = 20
 LONG_RATE = 1
+SEARCH_MS = 1_000
 LONG_SEARCH_MS = 4_000
 """What a long search may take: more than twice what it does take where it finds something and fetches it."""
 
@@ -55,7 +56,7 @@ def rolled(artifacts: Artifacts, service_directory: Path) -> Iterator[System]:
 @pytest.mark.timeout(600)
 def test_apis_are_replaced_one_after_the_other(rolled: System) -> None:
     """Every request is answered, those included that run in the API which is told to stop."""
-    bodies = searches(50, methods=OTHERS)
+    bodies = searches(50, methods=OTHERS, timeout_ms=SEARCH_MS)
     long = searches(50, methods=["native"], timeout_ms=LONG_SEARCH_MS)
     published = [json.dumps(document) for document in documents(10_000, 5_000)]
     rolled.fault("native", "long")

@@ -242,7 +242,11 @@ class Settings(BaseSettings):
         " beyond gets 503 `overloaded`.",
     )
     embedding_threads: int = Field(
-        default_factory=lambda: max(1, min(4, os.cpu_count() or 1)), ge=1, le=64, description="Threads of an embedder."
+        # Threads of llama.cpp wait for one another by spinning: where each processor has one, searches get none.
+        default_factory=lambda: max(1, min(4, (os.cpu_count() or 1) // 2)),
+        ge=1,
+        le=64,
+        description="Threads of an embedder; unset, half as many as there are processors, and four at most.",
     )
     memory_limit_bytes: int | None = Field(
         default=None,

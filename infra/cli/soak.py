@@ -147,8 +147,7 @@ def _show(criteria: Sequence[Criterion], report: Path) -> None:
     for heading in ("criterion", "limit", "measured", ""):
         table.add_column(heading)
     for each in criteria:
-        name = each.name if each.required else f"aim: {each.name}"
-        table.add_row(name, each.limit, each.measured, f"[{_STYLES[each.verdict]}]{each.verdict}[/]")
+        table.add_row(each.title, each.limit, each.measured, f"[{_STYLES[each.verdict]}]{each.verdict}[/]")
     console = Console()
     console.print(table)
     console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,8 @@ from streams.cluster import KafkaAddress
 from streams.document import MAX_BODY_BYTES
 from streams.watermark import Token
 
+CORPUS_FILE: Final = "sample.ndjson"
+
 _COLLECT_SECONDS: Final = 120.0
 
 
@@ -50,7 +52,7 @@ class SampleLoader:
         documents: int | None = None,
     ) -> None:
         self._note = directory / "sample.json"
-        self._corpus = directory / "sample.ndjson"
+        self._corpus = directory / CORPUS_FILE
         self._bootstrap_servers = bootstrap_servers
         self._topic = topic
         self._url = url

@@ -9,15 +9,16 @@ counts from the time when it should have left: a server that stalls cannot hide 
 import asyncio
 import signal
 import sys
-from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import msgspec
 import uvloop
+
+from indexer.stopping import wait_or_stop
+from infra.bench.soak.connections import Connections, Cut
 
 NO_ANSWER: Final = 0
 """The status of a request that got none."""
@@ -85,18 +86,6 @@ class _Answer(msgspec.Struct, frozen=True):
     backends: dict[str, _Method] = {}
 
 
-class _Cut(Exception):
-    """The server closed the connection before the answer was whole.
-
-    Attributes:
-        stale: it was a kept connection and nothing came: a client asks again over another one (RFC 9110, 9.2.2).
-    """
-
-    def __init__(self, *, stale: bool) -> None:
-        super().__init__("cut")
-        self.stale = stale
-
-
 class Client:
     """Sends the requests of a plan.
 
@@ -109,7 +98,7 @@ class Client:
         self._plan = plan
         self._seen = seen.open("wb")
         self._requests = [_request(plan.path, body.encode(), plan.headers) for body in plan.bodies]
-        self._kept: dict[int, list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]] = defaultdict(list)
+        self._servers = {port: Connections(port) for port in plan.ports}
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -123,17 +112,14 @@ class Client:
                     group.create_task(self._ask_again_and_again(first, began + self._plan.seconds))
             else:
                 await self._ask_at_the_rate(group, began)
-        for kept in self._kept.values():
-            for _, writer in kept:
-                writer.close()
+        for server in self._servers.values():
+            server.close()
         self._seen.close()
 
     async def _ask_at_the_rate(self, group: asyncio.TaskGroup, began: float) -> None:
         for number in range(int(self._plan.rate * self._plan.seconds)):
             due = began + number / self._plan.rate
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, due - monotonic())):
-                    await self._stop.wait()
+            await wait_or_stop(self._stop, due - monotonic())
             if self._stop.is_set():
                 break
             group.create_task(self._observe(number, due))
@@ -149,7 +135,7 @@ class Client:
                 status, body = await self._ask(number)
         except TimeoutError:
             seen = Observation(number, due, monotonic() - due, NO_ANSWER, "late")
-        except _Cut:
+        except (Cut, ConnectionResetError):
             seen = Observation(number, due, monotonic() - due, NO_ANSWER, "cut")
         except ConnectionRefusedError:
             seen = Observation(number, due, monotonic() - due, NO_ANSWER, "refused")
@@ -164,54 +150,10 @@ class Client:
         refused = ConnectionRefusedError()
         for port in ports[first:] + ports[:first]:
             try:
-                return await self._ask_server(port, request)
+                return await self._servers[port].ask(request)
             except ConnectionRefusedError as exc:
                 refused = exc
         raise refused
-
-    async def _ask_server(self, port: int, request: bytes) -> tuple[int, bytes]:
-        while kept := self._kept[port]:
-            reader, writer = kept.pop()
-            if reader.at_eof():
-                writer.close()
-                continue
-            try:
-                return await self._exchange(port, reader, writer, request, reused=True)
-            except _Cut as exc:
-                if not exc.stale:
-                    raise
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except ConnectionResetError as exc:
-            raise _Cut(stale=False) from exc
-        return await self._exchange(port, reader, writer, request, reused=False)
-
-    async def _exchange(
-        self,
-        port: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        request: bytes,
-        *,
-        reused: bool,
-    ) -> tuple[int, bytes]:
-        kept = False
-        try:
-            writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-            body = await reader.readexactly(int(length.partition(b":")[2]))
-            kept = b"\r\nconnection: close" not in head
-        except asyncio.IncompleteReadError as exc:
-            raise _Cut(stale=reused and not exc.partial) from exc
-        except (ConnectionResetError, BrokenPipeError) as exc:
-            raise _Cut(stale=reused) from exc
-        finally:
-            if kept:
-                self._kept[port].append((reader, writer))
-            else:
-                writer.close()
-        return int(head.split(maxsplit=2)[1]), body
 
 
 def _request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 import msgspec
 
+from indexer.stopping import wait_or_stop
 from infra.bench.soak.queries import Queries
 from infra.local.key import key_header
 
@@ -77,9 +78,10 @@ class Changes:
         began = time.monotonic()
         number = 0
         async with self._http, asyncio.TaskGroup() as group:
-            while not await _stopped(stop, began + number / self._rate - time.monotonic()):
+            while not stop.is_set():
                 group.create_task(self._send(change(number)))
                 number += 1
+                await wait_or_stop(stop, began + number / self._rate - time.monotonic())
 
     async def _send(self, change: Change) -> None:
         path = f"/documents/soak-{change.document}"
@@ -101,17 +103,3 @@ class Changes:
             "body": " ".join(self._queries[first + place] for place in range(_WORDS)),
             "source": _SOURCE,
         }
-
-    @property
-    def failed(self) -> int:
-        """Changes that were not accepted."""
-        return self.outcomes.total() - self.outcomes["accepted"]
-
-
-async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait for so long; whether we were told to stop."""
-    try:
-        async with asyncio.timeout(max(0.0, seconds)):
-            return await stop.wait()
-    except TimeoutError:
-        return stop.is_set()

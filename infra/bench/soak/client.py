@@ -10,13 +10,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import uvloop
 
+from indexer.stopping import wait_or_stop
+from infra.bench.soak.connections import Connections, Cut
 from infra.bench.soak.histogram import Histogram
 from infra.bench.soak.queries import Queries, corpus_texts
 from infra.supervisor.ports import LOOPBACK
@@ -97,21 +98,6 @@ class _Answer(msgspec.Struct, frozen=True):
     backends: dict[str, _Method]
 
 
-class _Cut(Exception):
-    """The server closed the connection before the answer was whole.
-
-    Attributes:
-        stale: it was a kept connection and nothing came: a client asks again over another one (RFC 9110, 9.2.2).
-    """
-
-    def __init__(self, *, stale: bool) -> None:
-        super().__init__("cut")
-        self.stale = stale
-
-
-_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
 class Client:
     """Sends a load.
 
@@ -124,8 +110,8 @@ class Client:
         self._load = load
         self._queries = queries
         self._stop = asyncio.Event()
-        self._connections = asyncio.Semaphore(_MOST_CONNECTIONS)
-        self._kept: list[_Connection] = []
+        self._turns = asyncio.Semaphore(_MOST_CONNECTIONS)
+        self._server = Connections(load.port)
         self._open: dict[int, Span] = {}
         self._began = 0.0
 
@@ -135,21 +121,13 @@ class Client:
         self._began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(self._load.requests):
-                await self._pause(self._began + number / self._load.rate)
+                await wait_or_stop(self._stop, self._began + number / self._load.rate - time.monotonic())
                 if self._stop.is_set():
                     break
                 group.create_task(self._follow(number))
-        for _, writer in self._kept:
-            writer.close()
+        self._server.close()
         for place in sorted(self._open):
             self._tell(place)
-
-    async def _pause(self, until: float) -> None:
-        if (left := until - time.monotonic()) <= 0:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(left):
-                await self._stop.wait()
 
     async def _follow(self, number: int) -> None:
         due = number / self._load.rate
@@ -161,7 +139,7 @@ class Client:
                 status, body = await self._ask(number)
         except TimeoutError:
             _count(span, "no answer in time")
-        except _Cut:
+        except Cut:
             _count(span, "connection cut")
         except OSError as exc:
             _count(span, exc.strerror or type(exc).__name__)
@@ -184,38 +162,8 @@ class Client:
         load = self._load
         query = self._queries.cached(number) if load.cached else self._queries[load.first + number]
         request = _request(msgspec.json.encode({"query": query}))
-        async with self._connections:
-            while self._kept:
-                connection = self._kept.pop()
-                if connection[0].at_eof():
-                    connection[1].close()
-                    continue
-                try:
-                    return await self._exchange(connection, request, reused=True)
-                except _Cut as exc:
-                    if not exc.stale:
-                        raise
-            return await self._exchange(await asyncio.open_connection(LOOPBACK, load.port), request, reused=False)
-
-    async def _exchange(self, connection: _Connection, request: bytes, *, reused: bool) -> tuple[int, bytes]:
-        reader, writer = connection
-        kept = False
-        try:
-            writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-            body = await reader.readexactly(int(length.partition(b":")[2]))
-            kept = b"\r\nconnection: close" not in head
-        except asyncio.IncompleteReadError as exc:
-            raise _Cut(stale=reused and not exc.partial) from exc
-        except (ConnectionResetError, BrokenPipeError) as exc:
-            raise _Cut(stale=reused) from exc
-        finally:
-            if kept:
-                self._kept.append(connection)
-            else:
-                writer.close()
-        return int(head.split(maxsplit=2)[1]), body
+        async with self._turns:
+            return await self._server.ask(request)
 
 
 def _count(span: Span, failure: str) -> None:

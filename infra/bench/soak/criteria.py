@@ -42,6 +42,11 @@ class Criterion(msgspec.Struct, frozen=True):
     verdict: Verdict
     required: bool = True
 
+    @property
+    def title(self) -> str:
+        """The name, and that it is an aim where it is one."""
+        return self.name if self.required else f"aim: {self.name}"
+
 
 class Results(msgspec.Struct, frozen=True):
     """All that was measured.

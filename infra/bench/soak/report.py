@@ -70,11 +70,6 @@ def render(
     return "\n\n".join(blocks) + "\n"
 
 
-def criteria_table(criteria: Sequence[Criterion]) -> str:
-    """The criteria as a table, aims last and named as such."""
-    return _criteria(criteria)
-
-
 def _circumstances(plan: SoakPlan, circumstances: Circumstances) -> Iterator[str]:
     machine = circumstances.machine
     yield (
@@ -89,10 +84,7 @@ def _circumstances(plan: SoakPlan, circumstances: Circumstances) -> Iterator[str
 
 
 def _criteria(criteria: Sequence[Criterion]) -> str:
-    rows = [
-        (each.name if each.required else f"aim: {each.name}", each.limit, each.measured, each.verdict)
-        for each in criteria
-    ]
+    rows = [(each.title, each.limit, each.measured, each.verdict) for each in criteria]
     return _table(("criterion", "limit", "measured", "verdict"), rows)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from indexer.stopping import wait_or_stop
 from infra.bench.soak.processes import ProcessTable, Usage
 from infra.local.key import key_header
 from streams.settings import METHODS
@@ -71,7 +72,7 @@ class Sampler:
                     sample = await self._sample(http, began)
                     samples.write(msgspec.json.encode(sample) + b"\n")
                     samples.flush()
-                    await _rest(stop, SAMPLE_SECONDS - (self._clock() - began) % SAMPLE_SECONDS)
+                    await wait_or_stop(stop, SAMPLE_SECONDS - (self._clock() - began) % SAMPLE_SECONDS)
 
     async def _sample(self, http: httpx.AsyncClient, began: float) -> Sample:
         at, phase = self._clock() - began, self.phase
@@ -104,11 +105,3 @@ def _lag(details: dict[str, Any]) -> float | None:
     if left is None:
         return None
     return float(details.get("lag_seconds") or 0.0) if sum(left.values()) else 0.0
-
-
-async def _rest(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -25,7 +25,7 @@ from infra.bench.soak.queries import Queries, corpus_texts
 from infra.bench.soak.sampling import Sampler, at_rest
 from infra.local.follow import Progress
 from infra.local.running import running_system
-from infra.local.sample import SampleLoader
+from infra.local.sample import CORPUS_FILE, SampleLoader
 from infra.local.system import LocalSystem
 from infra.supervisor.events import Event, Failed, Started
 
@@ -61,7 +61,7 @@ class Soak:
         self._show = show
         self._services: dict[str, int] = {}
         self._failures: list[str] = []
-        self._corpus = system.directory.root / "sample.ndjson"
+        self._corpus = system.directory.root / CORPUS_FILE
         self._loads = count()
 
     async def run(self) -> Results:

@@ -6,13 +6,14 @@ letters are looked for in a bounded part of the text, and only the words around 
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Protocol
 
 import structlog
 
 from api.searching.snippet import MAX_MATCHES, Match
 from indexer.errors import InvalidQuery
+from indexer.memo import Memo
 
 SCAN_CHARACTERS: Final = 131_072
 """How much of a document is looked through."""
@@ -75,7 +76,6 @@ class QueryHighlighter:
         self._query = query
         self._analyze = analyze
         self._compile_pattern = compile_pattern
-        self._analysed_before: dict[str, Sequence[tuple[int, int, str]]] = {}
 
     def matches(self, text: str, methods: Iterable[str]) -> list[Match]:
         """Where the query matches a text.
@@ -99,6 +99,12 @@ class QueryHighlighter:
         return frozenset(list(unique)[:MAX_TERMS])
 
     @cached_property
+    def _asked_in(self) -> Memo[Sequence[tuple[int, int, str]]]:
+        """Where terms of the query are in a word; few words come again and again on a page."""
+        # No method of ours: a circle would leave each query to a full collection.
+        return Memo(partial(_asked, self._analyze, self._terms))
+
+    @cached_property
     def _pattern(self) -> Pattern | None:
         try:
             return self._compile_pattern(self._query)
@@ -113,17 +119,8 @@ class QueryHighlighter:
         return [
             Match(start + first, start + last, term)
             for start, end in words
-            for first, last, term in self._asked_in(text[start:end])
+            for first, last, term in self._asked_in[text[start:end]]
         ]
-
-    def _asked_in(self, words: str) -> Sequence[tuple[int, int, str]]:
-        """Where terms of the query are in a word, or a text; few words come again and again on a page."""
-        asked = self._analysed_before.get(words)
-        if asked is None:
-            tokens = self._analyze(words)
-            asked = [(each.start, each.end, each.term) for each in tokens if each.term in self._terms]
-            self._analysed_before[words] = asked
-        return asked
 
     def _candidate_words(self, text: str) -> Iterator[tuple[int, int]]:
         """Words that contain the first letters of a term; a stem may differ from its words in the last letter."""
@@ -140,6 +137,10 @@ class QueryHighlighter:
                 start, end = _word_around(text, position)
                 yield start, end
                 position = lowered.find(letters, max(end, position + 1))
+
+
+def _asked(analyze: Analyze, terms: frozenset[str], text: str) -> Sequence[tuple[int, int, str]]:
+    return [(token.start, token.end, token.term) for token in analyze(text) if token.term in terms]
 
 
 def _word_around(text: str, position: int) -> tuple[int, int]:

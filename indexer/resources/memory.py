@@ -53,7 +53,7 @@ def memory_limit(setting: int | None, *, proc: Path = _PROC, cgroups: Path = _CG
 def process_bytes() -> int:
     """Anonymous memory of this process (`RssAnon`); all of its resident memory where the kernel does not tell."""
     try:
-        return 1024 * _field_of(_STATUS, b"RssAnon:")
+        return 1024 * field_of(_STATUS, b"RssAnon:")
     except OSError:
         return int(psutil.Process().memory_info().rss)
 
@@ -84,7 +84,7 @@ def _group_limit(group: Path) -> MemoryLimit | None:
     for limit_file, count in (("memory.max", b"anon "), ("memory.limit_in_bytes", b"total_rss ")):
         text = _read(group / limit_file).strip()
         if text.isdigit() and int(text) < UNLIMITED_BYTES:
-            return MemoryLimit(int(text), "container", partial(_field_of, group / "memory.stat", count))
+            return MemoryLimit(int(text), "container", partial(field_of, group / "memory.stat", count))
     return None
 
 
@@ -95,7 +95,7 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _field_of(file: Path, name: bytes) -> int:
+def field_of(file: Path, name: bytes) -> int:
     """The number behind a name at the beginning of a line; 0 where there is none."""
     for line in file.read_bytes().splitlines():
         if line.startswith(name):

@@ -8,6 +8,8 @@ from typing import Final
 
 import psutil
 
+from indexer.resources.memory import field_of
+
 _LOOK_EVERY_SECONDS: Final = 0.05
 
 
@@ -46,17 +48,15 @@ class Watch:
 
 def anonymous_bytes(process: psutil.Process) -> int:
     """What a process wrote, and the kernel cannot drop; 0 when it is gone."""
-    return _field(process, "RssAnon")
+    return _bytes_of(process, b"RssAnon:")
 
 
 def mapped_bytes(process: psutil.Process) -> int:
     """Pages of files that a process has mapped and looked at; 0 when it is gone."""
-    return _field(process, "RssFile")
+    return _bytes_of(process, b"RssFile:")
 
 
-def _field(process: psutil.Process, name: str) -> int:
+def _bytes_of(process: psutil.Process, name: bytes) -> int:
     with suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return 1024 * int(line.split()[1])
+        return 1024 * field_of(Path(f"/proc/{process.pid}/status"), name)
     return 0

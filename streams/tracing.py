@@ -22,12 +22,13 @@ from threading import Thread
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
@@ -39,6 +40,8 @@ CLOSE_SECONDS: Final = 3.0
 
 _NAMESPACE: Final = "embed-search"
 _PROPAGATOR = TraceContextTextMapPropagator()
+_IDS = RandomIdGenerator()
+_NO_CONTEXT = Context()
 
 
 class Tracer:
@@ -73,8 +76,8 @@ class Tracer:
     ) -> Iterator[Span]:
         """Run a block as a span; an exception that leaves it is recorded, if anybody will see it.
 
-        The SDK records its traceback as text, which takes longer than a search. Under overload most spans end with an
-        exception, and writing them up for nobody would keep the system there.
+        Else it has its ids and is nothing more: the SDK takes its time for attributes and locks, and writes an
+        exception up with its traceback, which takes longer than a search.
 
         Args:
             name: of the span.
@@ -84,13 +87,20 @@ class Tracer:
             attributes: of the span.
             links: to spans of other traces.
         """
+        context = _extracted(carrier)
+        if not self.exports:
+            token = attach(trace.set_span_in_context(_bare_ids(context)))
+            try:
+                yield trace.get_current_span()
+            finally:
+                detach(token)
+            return
         with self._tracer.start_as_current_span(
             name,
-            context=_extracted(carrier),
+            context=context,
             kind=kind,
             attributes=attributes,
             links=links,
-            record_exception=self.exports,
         ) as span:
             yield span
 
@@ -112,9 +122,10 @@ class Tracer:
             attributes: as `span`.
             start_ns: when it began, in nanoseconds since the epoch, if that was not now.
         """
-        return self._tracer.start_span(
-            name, context=_extracted(carrier), kind=kind, attributes=attributes, start_time=start_ns
-        )
+        context = _extracted(carrier)
+        if not self.exports:
+            return _bare_ids(context)
+        return self._tracer.start_span(name, context=context, kind=kind, attributes=attributes, start_time=start_ns)
 
     def close(self) -> None:
         """Export what is left, for at most `CLOSE_SECONDS`; blocks that long."""
@@ -146,6 +157,20 @@ def record_carrier(headers: Sequence[tuple[str, bytes]]) -> dict[str, str]:
     return carrier
 
 
+def _bare_ids(context: Context | None) -> Span:
+    """The ids of a span that nobody will see, in the trace of a context; of what follows it, somebody may see some."""
+    parent = trace.get_current_span(context).get_span_context()
+    trace_id = parent.trace_id if parent.is_valid else _IDS.generate_trace_id()
+    flags = parent.trace_flags if parent.is_valid else TraceFlags(TraceFlags.SAMPLED)
+    return NonRecordingSpan(
+        SpanContext(
+            trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags, trace_state=parent.trace_state
+        )
+    )
+
+
 def _extracted(carrier: Mapping[str, str] | None) -> Context | None:
     """The context of a carrier, of which none makes a new trace; None for the current context."""
-    return None if carrier is None else _PROPAGATOR.extract(carrier, Context())
+    if not carrier:
+        return None if carrier is None else _NO_CONTEXT
+    return _PROPAGATOR.extract(carrier, _NO_CONTEXT)

@@ -11,7 +11,7 @@ A tier is the same however much deeper was asked, and so is the order up to its 
 
 from collections.abc import Mapping, Sequence
 from math import fsum
-from typing import Final, Literal
+from typing import Final, Literal, overload
 
 import msgspec
 
@@ -64,11 +64,51 @@ class Contribution(msgspec.Struct, frozen=True):
 
 
 class FusedHit(msgspec.Struct, frozen=True):
-    """One document of the fused order."""
+    """One document of the fused order.
+
+    Attributes:
+        id: of the document.
+        score: the fused one.
+        methods: what each method says of it that found it.
+        passage: characters of the body that matched best, as (start, end), where a method knows.
+    """
 
     id: DocumentId
     score: float
     methods: Mapping[str, Contribution]
+    passage: tuple[int, int] | None = None
+
+
+_Place = tuple[str, int, Hit, float]
+"""Of a document in a ranking: the method, the rank from 1, the hit, and its part of the fused score."""
+
+_Placed = tuple[float, DocumentId, list[_Place]]
+"""A document in the order: its score with the sign turned, so that plain tuples are in the order of the list."""
+
+
+class FusedOrder(Sequence[FusedHit]):
+    """All documents of a fused order, of which only those are written out that are asked for: a page of hundreds.
+
+    Args:
+        placed: the documents, in their order.
+    """
+
+    def __init__(self, placed: Sequence[_Placed]) -> None:
+        self._placed = placed
+
+    def __len__(self) -> int:
+        return len(self._placed)
+
+    @overload
+    def __getitem__(self, index: int) -> FusedHit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[FusedHit]: ...
+
+    def __getitem__(self, index: int | slice) -> FusedHit | list[FusedHit]:
+        if isinstance(index, slice):
+            return [_written_out(placed) for placed in self._placed[index]]
+        return _written_out(self._placed[index])
 
 
 def depth_for(end: int) -> int:
@@ -76,35 +116,37 @@ def depth_for(end: int) -> int:
     return next((tier for tier in TIERS if tier >= end), TIERS[-1])
 
 
-def fuse(rankings: Rankings, rule: FusionRule) -> list[FusedHit]:
+def fuse(rankings: Rankings, rule: FusionRule) -> FusedOrder:
     """Order all documents of the rankings, best first; ties are ordered by id, ascending.
 
     Args:
         rankings: hits by method, best first, each at most as deep as the deepest tier.
         rule: how to fuse.
     """
-    order: list[FusedHit] = []
-    placed: set[DocumentId] = set()
+    order: list[_Placed] = []
+    known: set[DocumentId] = set()
     deepest = max(map(len, rankings.values()), default=0)
     for tier in TIERS[: TIERS.index(depth_for(deepest)) + 1]:
-        reached = {method: hits[:tier] for method, hits in rankings.items()}
-        hits = [hit for hit in _fuse_tier(reached, rule) if hit.id not in placed]
-        order += hits
-        placed.update(hit.id for hit in hits)
-    return order
+        placed = _fuse_tier({method: hits[:tier] for method, hits in rankings.items()}, rule)
+        order += [one for one in placed if one[1] not in known] if known else placed
+        known.update(one[1] for one in placed)
+    return FusedOrder(order)
 
 
-def _fuse_tier(rankings: Rankings, rule: FusionRule) -> list[FusedHit]:
-    contributions: dict[DocumentId, dict[str, Contribution]] = {}
+def _fuse_tier(rankings: Rankings, rule: FusionRule) -> list[_Placed]:
+    places: dict[DocumentId, list[_Place]] = {}
     for method, hits in rankings.items():
         for rank, (hit, part) in enumerate(zip(hits, _parts(method, hits, rule), strict=True), start=1):
-            contributions.setdefault(hit.id, {})[method] = Contribution(rank, hit.score, part)
-    fused = [
-        # An exactly rounded sum does not depend on the order of the methods: equal documents tie, and ids decide.
-        FusedHit(document_id, fsum(method.contribution for method in methods.values()), methods)
-        for document_id, methods in contributions.items()
-    ]
-    return sorted(fused, key=lambda hit: (-hit.score, hit.id))
+            places.setdefault(hit.id, []).append((method, rank, hit, part))
+    # An exactly rounded sum does not depend on the order of the methods: equal documents tie, and ids decide.
+    return sorted((-fsum(place[3] for place in of_one), name, of_one) for name, of_one in places.items())
+
+
+def _written_out(placed: _Placed) -> FusedHit:
+    turned, document_id, places = placed
+    methods = {method: Contribution(rank, hit.score, part) for method, rank, hit, part in places}
+    passages = [hit.passage for _, _, hit, _ in places if hit.passage is not None]
+    return FusedHit(document_id, -turned, methods, passages[-1] if passages else None)
 
 
 def _parts(method: str, hits: Sequence[Hit], rule: FusionRule) -> list[float]:

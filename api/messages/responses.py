@@ -1,5 +1,6 @@
 """What the API answers, field by field."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -80,7 +81,7 @@ class SearchResult(msgspec.Struct, frozen=True):
     tags: tuple[str, ...]
     score: float
     snippet: str
-    methods: dict[str, Contribution]
+    methods: Mapping[str, Contribution]
     explanation: HitExplanation | None = None
 
 

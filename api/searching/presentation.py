@@ -19,7 +19,6 @@ _EMPTY = Document(DocumentId(""), "")
 def present_results(
     hits: Sequence[FusedHit],
     page: Page,
-    answers: Mapping[str, Answer],
     explanations: Mapping[DocumentId, HitExplanation],
     *,
     highlighter: QueryHighlighter | None,
@@ -30,14 +29,12 @@ def present_results(
     Args:
         hits: of the page.
         page: their documents.
-        answers: by method, for the passages that matched.
         explanations: by id, where there are any.
         highlighter: of the query; None where there is none.
         highlight: mark what matched.
     """
-    passages = _passages(answers)
     results = [
-        _result(hit, page.documents.get(hit.id, _EMPTY), highlighter, passages.get(hit.id, 0), highlight=highlight)
+        _result(hit, page.documents.get(hit.id, _EMPTY), highlighter, highlight=highlight)
         for hit in hits
         if hit.id in page.documents or hit.id in page.failures
     ]
@@ -67,15 +64,11 @@ def relation(answers: Mapping[str, Answer]) -> TotalRelation:
     return "gte" if any(more) else "eq"
 
 
-def _passages(answers: Mapping[str, Answer]) -> dict[DocumentId, int]:
-    """Where the passage begins that matched best, for documents of which a method knows it."""
-    return {hit.id: hit.passage[0] for answer in answers.values() for hit in answer.hits if hit.passage is not None}
-
-
 def _result(
-    hit: FusedHit, document: Document, highlighter: QueryHighlighter | None, passage: int, *, highlight: bool
+    hit: FusedHit, document: Document, highlighter: QueryHighlighter | None, *, highlight: bool
 ) -> SearchResult:
     matches: list[Match] = [] if highlighter is None else highlighter.matches(document.body, hit.methods)
+    focus = 0 if hit.passage is None else hit.passage[0]
     return SearchResult(
         id=hit.id,
         title=document.title,
@@ -83,6 +76,6 @@ def _result(
         source=document.source,
         tags=document.tags,
         score=hit.score,
-        snippet=make_snippet(document.body, matches, focus=passage, highlight=highlight),
-        methods=dict(hit.methods),
+        snippet=make_snippet(document.body, matches, focus=focus, highlight=highlight),
+        methods=hit.methods,
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from api.access.admission import QUEUE_SHARE, Admission
 from api.errors import SearchUnavailable
-from api.fusion import FusedHit, FusionRule, depth_for, fuse
+from api.fusion import FusedOrder, FusionRule, depth_for, fuse
 from api.messages.responses import FacetReport, SearchResponse
 from api.searching.explaining import explain_page
 from api.searching.faceting import count_facets
@@ -95,7 +95,7 @@ class Searcher:
         newest = next(iter(answers.values())) if plan.query is None else None
         return SearchResponse(
             results=present_results(
-                shown, page, answers, explaining.result(), highlighter=highlighter, highlight=plan.highlight
+                shown, page, explaining.result(), highlighter=highlighter, highlight=plan.highlight
             ),
             total=len(order) if newest is None else newest.total,
             total_relation=relation(answers) if newest is None else newest.total_relation,
@@ -140,7 +140,7 @@ def _answers(outcomes: Mapping[str, Outcome]) -> dict[str, Answer]:
     raise SearchUnavailable(reasons)
 
 
-def _order(answers: Mapping[str, Answer], plan: SearchPlan) -> list[FusedHit]:
+def _order(answers: Mapping[str, Answer], plan: SearchPlan) -> FusedOrder:
     """All hits in the order of the pages; the newest documents stay in the one order they came in."""
     rankings = {method: answer.hits for method, answer in answers.items()}
     if plan.query is not None:

@@ -85,6 +85,15 @@ def test_every_document_once_and_contributions_add_up(rankings: Rankings, rule: 
         assert set(hit.methods) == {name for name, hits in rankings.items() if hit.id in {one.id for one in hits}}
 
 
+def test_a_page_is_a_part_of_the_list_and_knows_the_passages() -> None:
+    """Only what is shown is written out, and reads the same; a passage comes from the method that knows of one."""
+    found = Hit(DocumentId("b"), 0.9, passage=(40, 80))
+    fused = fuse({"semantic": [found], "bm25": _ranking({"a": 9, "b": 5, "c": 1})}, FusionRule())
+    assert [hit.id for hit in fused[1:]] == [hit.id for hit in fused][1:]
+    assert {hit.id: hit.passage for hit in fused} == {"a": None, "b": (40, 80), "c": None}
+    assert fused[-1] == list(fused)[-1]
+
+
 @given(_RANKINGS, st.integers(1, 1000))
 def test_a_method_without_weight_does_not_move_the_others(rankings: Rankings, k: int) -> None:
     """Weight 0 takes a method out of the order, not its documents out of the list."""

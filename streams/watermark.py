@@ -62,6 +62,11 @@ class Watermark(msgspec.Struct, frozen=True):
             self.offsets.get(partition, 0) >= offset for partition, offset in token.offsets.items()
         )
 
+    def covers(self, other: "Watermark") -> bool:
+        """Whether an index with this watermark has read all that one with the other has, of the same topic."""
+        of_one_topic = (self.topic, self.cluster, self.topic_id) == (other.topic, other.cluster, other.topic_id)
+        return of_one_topic and all(self.offsets.get(p, 0) >= offset for p, offset in other.offsets.items())
+
     def public(self) -> dict[str, dict[str, int]]:
         """The form that API answers carry: `{"documents": {"0": 1234}}`."""
         return {self.topic: {str(partition): offset for partition, offset in sorted(self.offsets.items())}}

@@ -85,7 +85,7 @@ class Searcher:
         shown = order[plan.offset : plan.offset + plan.limit]
         backends = {method: self._backends[method] for method in answers}
         async with asyncio.TaskGroup() as group:
-            fetching = group.create_task(hydrate(shown, backends, deadline, self._go_on))
+            fetching = group.create_task(hydrate(shown, answers, backends, deadline, self._go_on))
             counting = group.create_task(count_facets(plan, answers, order, backends, deadline))
             explaining = group.create_task(explain_page(plan, shown, backends, deadline))
         page, (facets, facet_report) = fetching.result(), counting.result()

@@ -195,6 +195,33 @@ async def test_a_page_is_given_up_when_memory_runs_short() -> None:
     assert [len(ids) for ids in backend.fetched] == [10, 10]
 
 
+async def test_a_page_comes_from_one_store_that_has_read_as_far() -> None:
+    """What only the vectors found is in the first index as well, unless that lags, and then may be older there."""
+    backends = {"bm25": FakeBackend(("a", 2.0)), "semantic": FakeBackend(("b", 1.0))}
+    backends["bm25"].documents |= backends["semantic"].documents
+    async with running(make_services(backends)) as client:
+        assert set(_ids(await _search(client))) == {"a", "b"}
+        assert [sorted(ids) for ids in backends["bm25"].fetched] == [["a", "b"]]
+        assert backends["semantic"].fetched == []
+        backends["bm25"].read = 99
+        assert set(_ids(await _search(client))) == {"a", "b"}
+        assert backends["semantic"].fetched == [["b"]]
+        backends["bm25"].read, backends["bm25"].cluster = 200, "another"
+        assert set(_ids(await _search(client))) == {"a", "b"}
+        assert backends["semantic"].fetched == [["b"], ["b"]]
+
+
+async def test_what_one_store_cannot_deliver_comes_from_the_others() -> None:
+    """Also where it did not find it itself, and was only asked because it is nearer."""
+    backends = {"bm25": FakeBackend(("a", 2.0)), "semantic": FakeBackend(("b", 1.0))}
+    backends["bm25"].documents |= backends["semantic"].documents
+    backends["bm25"].fail(BackendUnavailable("disk error"), "fetch")
+    async with running(make_services(backends)) as client:
+        answer = await _search(client)
+    assert {result["id"]: result["title"] for result in answer["results"]}["b"] == "title of b"
+    assert answer["partial"] is True
+
+
 async def test_a_document_nobody_can_deliver_is_still_listed() -> None:
     """The hit stays where it is, so that pages do not shift, and the answer is partial."""
     backends = {"bm25": FakeBackend(("a", 1.0))}

@@ -1,7 +1,8 @@
 """Answers the semantic method: the query as a vector, the nearest passages, the best one of each document.
 
-Each answer comes from one read-only transaction, so that hits and watermark belong together, and the live generation
-is looked up in it, so that a swap is followed at once.
+Each answer comes from one snapshot, so that hits and watermark belong together, and which generation is live is read
+in it, so that a swap is followed at once. What every search asks is one statement, see `indexer.semantic.targets`; the
+rest takes a read-only transaction.
 """
 
 import asyncio
@@ -26,8 +27,16 @@ from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.counting import count_stored
 from indexer.semantic.explaining import explain_nearness
-from indexer.semantic.nearest import MAX_LIMIT, nearest_documents
-from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, index_faults
+from indexer.semantic.nearest import (
+    INDEX,
+    MAX_LIMIT,
+    WHOLE_TABLE,
+    Candidates,
+    first_depth,
+    is_small,
+    nearest_passing,
+)
+from indexer.semantic.pool import ConnectionPool, NotBuilt, PoolMetrics, Session, index_faults
 from indexer.semantic.query_model import QueryModels
 from indexer.semantic.schema import (
     SCHEMA,
@@ -38,11 +47,19 @@ from indexer.semantic.schema import (
     read_watermark,
 )
 from indexer.semantic.statement_spans import statement_spans
+from indexer.semantic.targets import Target, Targets, look_up, positions_of
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.tracing import Tracer
+from streams.watermark import Watermark
 
 CONNECTIONS: Final = 4
+
+_BEGIN: Final = (
+    # What searches have set for the session suits their own statements alone.
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan TO DEFAULT;"
+    " SET LOCAL plan_cache_mode TO DEFAULT"
+)
 
 _decoder = msgspec.json.Decoder(StoredDocument)
 
@@ -77,6 +94,7 @@ class SemanticBackend:
         self._pool = ConnectionPool(database_url, metrics, limit=connections)
         self._models = QueryModels(embedder, metrics)
         self._generation = generation
+        self._known: Targets | None = None
 
     def start_embedder(self) -> None:
         """Start the embedder in the running event loop, unless that was begun before and did not fail.
@@ -89,10 +107,13 @@ class SemanticBackend:
         """As `SearchBackend.search`; the total counts the candidates: the documents of the nearest passages."""
         _check_limit(query.limit)
         model, vector, shortened = await self._vector(query.text, query.deadline)
-        async with self._transaction(query.deadline) as (connection, live):
-            generation = await self._embedded_with(model, connection, live)
-            total, hits = await nearest_documents(connection, generation, vector, query.limit, only=query.only)
-            watermark = await read_watermark(connection, generation)
+        if query.only:
+            async with self._transaction(query.deadline) as (connection, live):
+                generation = await self._embedded_with(model, connection, live)
+                total, hits = await nearest_passing(connection, generation, vector, query.limit, only=query.only)
+                watermark = await read_watermark(connection, generation)
+        else:
+            total, hits, watermark = await self._nearest(model, vector, query.limit, query.deadline)
         detail = "only the beginning of the query was read: it is longer than the model reads" if shortened else ""
         return Answer(hits, total, watermark, detail=detail)
 
@@ -129,13 +150,14 @@ class SemanticBackend:
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         wanted = [name for name in ids if "\0" not in name]  # a text in PostgreSQL cannot hold NUL, nor can an id
-        async with self._transaction(deadline) as (connection, generation):
-            rows = await connection.fetch(
-                f"SELECT stored FROM {generation.documents} WHERE id = ANY($1)",  # noqa: S608 - a validated name
-                wanted,
-            )
-        stored = (_decoder.decode(row["stored"]) for row in rows)
-        return {document.document.id: document for document in stored}
+        while True:
+            target = (await self._targets(deadline)).live
+            async with self._session(deadline) as session:
+                await session.limit(deadline)
+                row = await self._read(session, target, target.fetch, wanted)
+            if row is not None:
+                stored = map(_decoder.decode, row["stored"])
+                return {document.document.id: document for document in stored}
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; asks the embedder too, without which there is no search."""
@@ -160,8 +182,8 @@ class SemanticBackend:
         message = "answers"
         try:
             with _faults(deadline):
-                async with asyncio.timeout(deadline.remaining()), self._pool.connection() as connection:
-                    await connection.execute("SELECT 1")
+                async with asyncio.timeout(deadline.remaining()), self._pool.session() as session:
+                    await session.connection.execute("SELECT 1")
         except NotBuilt as exc:
             message = f"answers; {exc}"
         except IndexFault as exc:
@@ -208,15 +230,70 @@ class SemanticBackend:
         previous = await previous_generation(connection)
         if previous is not None and previous.settings.model_sha256 == model:
             return previous
-        raise BackendUnavailable(
-            f"generation {live.name} was built with the model {live.settings.model_name}, which is not loaded yet"
-        )
+        raise _not_loaded(live)
+
+    async def _nearest(
+        self, model: str, vector: npt.NDArray[np.float32], limit: int, deadline: Deadline
+    ) -> tuple[int, list[Hit], Watermark]:
+        """How many candidates there are, and the best `limit` of them, of the generation with this model."""
+        depth = first_depth(limit)
+        while True:
+            target = await self._target(model, deadline)
+            small = target.is_small
+            statement, settings = (target.all_passages, WHOLE_TABLE) if small else (target.index, INDEX)
+            async with self._session(deadline) as session:
+                await session.limit(deadline, settings)
+                row = await self._read(session, target, statement, vector, depth, limit)
+            if row is None:
+                continue
+            target.is_small = is_small(row["size"])
+            if target.is_small != small:
+                continue
+            candidates = Candidates(row, depth, limit)
+            if candidates.final:
+                return candidates.total, candidates.hits, positions_of(row)
+            depth *= 2
+
+    async def _read(self, session: Session, target: Target, statement: str, *arguments: object) -> Any:  # noqa: ANN401 - asyncpg ships no types
+        """The row of a statement of a target; None if that is not the one to read any more."""
+        try:
+            row = await session.connection.fetchrow(statement, *arguments)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            self._known = None
+            if target.was_read:  # and has been dropped since
+                return None
+            raise
+        target.was_read = True
+        if target.has_role(row):
+            return row
+        self._known = None
+        return None
+
+    async def _targets(self, deadline: Deadline) -> Targets:
+        """The generations as they were when they were looked at last."""
+        if self._known is None:
+            async with self._session(deadline) as session:
+                await session.limit(deadline)
+                self._known = await look_up(session.connection, self._generation)
+        if self._known is None:
+            raise NotBuilt
+        return self._known
+
+    async def _target(self, model: str, deadline: Deadline) -> Target:
+        """The generation that a query by this model can be compared with: for a moment after a swap, the former."""
+        targets = await self._targets(deadline)
+        if targets.live.generation.settings.model_sha256 == model:
+            return targets.live
+        self._models.follow(targets.live.generation)
+        with index_faults():
+            former = targets.former_target()
+        if former is not None and former.generation.settings.model_sha256 == model:
+            return former
+        raise _not_loaded(targets.live.generation)
 
     @contextlib.asynccontextmanager
-    async def _transaction(
-        self, deadline: Deadline, *, shown: bool = True
-    ) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
-        """A connection and the live generation, in a read-only transaction that sees one snapshot.
+    async def _session(self, deadline: Deadline, *, shown: bool = True) -> AsyncIterator[Session]:
+        """A connection, for as long as the deadline lasts.
 
         Its statements are shown as spans, unless it is one of many that only wait for something.
         """
@@ -224,21 +301,37 @@ class SemanticBackend:
         with _faults(deadline):
             async with (
                 asyncio.timeout(deadline.remaining()),
-                self._pool.connection() as connection,
-                statement_spans(connection, self._tracer if shown else None),
-                connection.transaction(isolation="repeatable_read", readonly=True),
+                self._pool.session() as session,
+                statement_spans(session.connection, self._tracer if shown else None),
             ):
-                # For this transaction only: the pool undoes what is set for a session. Work that nobody waits for
-                # any more ends in the server as well, and no sooner than the deadline.
-                milliseconds = max(1, math.ceil(deadline.remaining() * 1000))
-                await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
-                if self._generation is not None:
-                    yield connection, await named_generation(connection, self._generation)
-                    return
-                generation = await live_generation(connection)
-                if generation is None:
-                    raise NotBuilt
-                yield connection, generation
+                yield session
+
+    @contextlib.asynccontextmanager
+    async def _transaction(
+        self, deadline: Deadline, *, shown: bool = True
+    ) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
+        """A connection and the live generation, in a read-only transaction that sees one snapshot."""
+        async with self._session(deadline, shown=shown) as session:
+            connection = session.connection
+            # Work that nobody waits for any more ends in the server as well, and no sooner than the deadline.
+            milliseconds = max(1, math.ceil(deadline.remaining() * 1000))
+            await connection.execute(f"{_BEGIN}; SET LOCAL statement_timeout = {milliseconds}")
+            yield connection, await self._generation_in(connection)
+            await connection.execute("COMMIT")  # a transaction that fails is rolled back by the pool
+
+    async def _generation_in(self, connection: Any) -> SemanticGeneration:  # noqa: ANN401 - asyncpg ships no types
+        if self._generation is not None:
+            return await named_generation(connection, self._generation)
+        generation = await live_generation(connection)
+        if generation is None:
+            raise NotBuilt
+        return generation
+
+
+def _not_loaded(live: SemanticGeneration) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"generation {live.name} was built with the model {live.settings.model_name}, which is not loaded yet"
+    )
 
 
 @contextlib.contextmanager

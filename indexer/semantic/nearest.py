@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.backend import Hit
-from indexer.filtering import EVERYTHING, Filter
+from indexer.filtering import Filter
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.passing import few_pass, passing_documents
 from indexer.semantic.schema import SemanticGeneration
@@ -43,17 +43,13 @@ The index reads the more the fewer pass: of 50,000 passages, 10 % passing, it to
 _CUSTOM_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
 """A cached plan would outlive the other settings, and suit another filter."""
 
-_WHOLE_TABLE: Final = MappingProxyType({"enable_indexscan": "off", "enable_seqscan": "on", **_CUSTOM_PLANS})
-_INDEX: Final = MappingProxyType(
-    {
-        "enable_indexscan": "on",
-        "enable_seqscan": "off",
-        **_CUSTOM_PLANS,
-        "hnsw.ef_search": 200,
-        "hnsw.iterative_scan": "strict_order",
-        "hnsw.max_scan_tuples": 100_000,
-    }
+WHOLE_TABLE: Final = "SET enable_seqscan = on; SET plan_cache_mode = force_generic_plan; "
+INDEX: Final = (
+    "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; SET hnsw.ef_search = 200;"
+    " SET hnsw.iterative_scan = strict_order; SET hnsw.max_scan_tuples = 100000; "
 )
+"""What a session must have for the statement of `nearest_sql`; each is planned under its own settings alone."""
+
 _FEW_PASS: Final = MappingProxyType(
     # Before a table was analyzed, its planner would rather read all passages than look up a few.
     {"enable_hashjoin": "off", "enable_mergejoin": "off", **_CUSTOM_PLANS}
@@ -73,100 +69,142 @@ _ALL_THAT_PASS: Final = MappingProxyType(
 )
 
 
-async def nearest_documents(
-    connection: Any,  # noqa: ANN401 - asyncpg ships no types
-    generation: SemanticGeneration,
-    vector: npt.NDArray[np.float32],
-    limit: int,
-    *,
-    only: Filter = EVERYTHING,
-) -> tuple[int, list[Hit]]:
-    """How many candidates there are, and the best `limit` of them, ties in the order of ids.
+_NEAREST: Final = """
+WITH nearest AS MATERIALIZED ({source}), best AS MATERIALIZED (
+    SELECT DISTINCT ON (document_id) * FROM nearest ORDER BY document_id, distance, body_start
+), page AS (
+    SELECT * FROM best ORDER BY 1 - distance DESC, document_id LIMIT $3
+)
+SELECT array_agg(document_id) AS ids, array_agg(distance) AS distances,
+    array_agg(body_start) AS starts, array_agg(body_end) AS ends,
+    (SELECT count(*) FROM nearest) AS passages, (SELECT max(distance) FROM nearest) AS farthest,
+    (SELECT count(*) FROM best) AS documents
+FROM page
+"""
+"""Of each document the nearest passage, and of passages that say the same the first in the body; see `Candidates`.
+
+Ids collate by their bytes, which is the order of Python too.
+"""
+
+_COLUMNS: Final = "document_id, body_start, body_end, embedding <=> $1 AS distance"
+
+
+def is_small(size: int) -> bool:
+    """Whether all passages are compared, by the size of their table in bytes."""
+    return size < _EXACT_BELOW_BYTES
+
+
+def nearest_sql(generation: SemanticGeneration, *, small: bool) -> str:
+    """The documents of the passages nearest to a vector, in one row; see `Candidates`.
+
+    Its parameters are the vector, how many passages and how many documents.
 
     Args:
-        connection: inside a transaction.
         generation: what to search.
-        vector: shape (dimensions,), float32, unit length.
-        limit: hits at most.
-        only: the documents that may be found.
-
-    Returns:
-        The count and the hits; a score is the cosine similarity of the best passage, -1 to 1.
+        small: whether to compare all passages; or else to ask the index.
     """
-    size = await connection.fetchval("SELECT pg_relation_size($1::regclass)", generation.passages)
-    if only:
-        return await _nearest_passing(connection, generation, vector, limit, only=only, size=size)
-    await _set_locally(connection, _WHOLE_TABLE if size < _EXACT_BELOW_BYTES else _INDEX)
-    ranked, _ = await _scan(connection, _sql(generation), [vector], limit)
-    return len(ranked), ranked[:limit]
+    if small:  # a subquery that is not taken apart keeps the index out
+        every = f"(SELECT {_COLUMNS} FROM {generation.passages} OFFSET 0) AS every"  # noqa: S608 - a validated name
+        return _NEAREST.format(source=f"SELECT * FROM {every} ORDER BY distance LIMIT $2")  # noqa: S608 - see above
+    return _NEAREST.format(
+        source=f"SELECT {_COLUMNS} FROM {generation.passages} ORDER BY embedding <=> $1 LIMIT $2"  # noqa: S608 - see above
+    )
 
 
-async def _nearest_passing(
+def first_depth(limit: int) -> int:
+    """How many passages to look at first."""
+    depth = MIN_CANDIDATES
+    while depth < 2 * limit:
+        depth *= 2
+    return depth
+
+
+class Candidates:
+    """The documents of the nearest passages, as the row of a statement says.
+
+    Args:
+        row: of a statement by `_NEAREST`.
+        depth: of how many passages.
+        limit: how many documents were asked for.
+
+    Attributes:
+        total: how many there are.
+        hits: the best of them, ties in the order of ids; a score is the cosine similarity of the best passage, -1 to 1.
+        went_on: whether there were as many passages as asked for.
+        final: whether more passages would change nothing, or may not be asked for.
+    """
+
+    def __init__(self, row: Any, depth: int, limit: int) -> None:  # noqa: ANN401 - asyncpg ships no types
+        self.total: int = row["documents"]
+        self.hits = [
+            Hit(name, 1 - distance, (start, end) if end else None)  # None: it was the title
+            for name, distance, start, end in zip(
+                row["ids"] or (), row["distances"] or (), row["starts"] or (), row["ends"] or (), strict=True
+            )
+        ]
+        self.went_on = row["passages"] == depth
+        # What ties with the last hit must have been seen too, or the order of ids would depend on the limit.
+        settled = self.total > limit and row["farthest"] > 1 - self.hits[limit - 1].score
+        self.final = settled or not self.went_on or depth >= MAX_CANDIDATES
+
+
+async def nearest_passing(
     connection: Any,  # noqa: ANN401 - see above
     generation: SemanticGeneration,
     vector: npt.NDArray[np.float32],
     limit: int,
     *,
     only: Filter,
-    size: int,
 ) -> tuple[int, list[Hit]]:
+    """How many candidates there are among the documents that pass a filter, and the best `limit` of them.
+
+    Args:
+        connection: inside a transaction.
+        generation: what to search.
+        vector: shape (dimensions,), float32, unit length.
+        limit: hits at most.
+        only: the documents that may be found; has at least one condition.
+
+    Returns:
+        The count and the hits, as those of `Candidates`.
+    """
+    size = await connection.fetchval("SELECT pg_relation_size($1::regclass)", generation.passages)
     await _set_locally(connection, _FEW_PASS)
     bound = int(_FEW * math.sqrt(size))
-    if size >= _EXACT_BELOW_BYTES and not await few_pass(connection, generation, only, bound=bound):
+    if not is_small(size) and not await few_pass(connection, generation, only, bound=bound):
         await _set_locally(connection, _MANY_PASS)
-        ranked, went_on = await _scan(connection, _filtered_sql(generation, only), [vector, *values(only)], limit)
-        if went_on and len(ranked) >= limit:
-            return len(ranked), ranked[:limit]
+        candidates = await _scan_passing(connection, generation, vector, limit, only=only)
+        if candidates.went_on and len(candidates.hits) >= limit:
+            return candidates.total, candidates.hits
         await _set_locally(connection, _ALL_THAT_PASS)
     rows = await passing_documents(connection, generation, vector, limit, only=only)
     return rows[0]["documents"] if rows else 0, [_hit(row) for row in rows]
 
 
-async def _scan(connection: Any, sql: str, arguments: list[Any], limit: int) -> tuple[list[Hit], bool]:  # noqa: ANN401 - see above
-    """The documents of the nearest passages, of which it takes more until the best are certain.
-
-    Returns:
-        All candidates, best first, and whether there were as many passages as asked for.
-    """
-    depth = MIN_CANDIDATES
-    while depth < 2 * limit:
-        depth *= 2
+async def _scan_passing(
+    connection: Any,  # noqa: ANN401 - see above
+    generation: SemanticGeneration,
+    vector: npt.NDArray[np.float32],
+    limit: int,
+    *,
+    only: Filter,
+) -> Candidates:
+    """Takes more and more of the nearest passages, until the best documents are certain."""
+    sql = _NEAREST.format(
+        source=f"SELECT {_COLUMNS} FROM {generation.passages} JOIN {generation.documents} ON id = document_id"  # noqa: S608 - validated names
+        f" WHERE {condition(only, first=4)} ORDER BY embedding <=> $1 LIMIT $2"
+    )
+    depth = first_depth(limit)
     while True:
-        rows = await connection.fetch(f"{sql} LIMIT {depth}", *arguments)
-        ranked = _best_passages(rows)
-        # What ties with the last hit must have been seen too, or the order of ids would depend on the limit.
-        settled = len(ranked) > limit and max(row["distance"] for row in rows) > 1 - ranked[limit - 1].score
-        if settled or len(rows) < depth or depth >= MAX_CANDIDATES:
-            return ranked, len(rows) == depth
+        row = await connection.fetchrow(sql, vector, depth, limit, *values(only))
+        candidates = Candidates(row, depth, limit)
+        if candidates.final:
+            return candidates
         depth *= 2
 
 
 async def _set_locally(connection: Any, settings: Mapping[str, object]) -> None:  # noqa: ANN401 - see above
     await connection.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
-
-
-def _sql(generation: SemanticGeneration) -> str:
-    return (
-        f"SELECT document_id, body_start, body_end, embedding <=> $1 AS distance FROM {generation.passages}"  # noqa: S608 - a validated name
-        " ORDER BY embedding <=> $1"
-    )
-
-
-def _filtered_sql(generation: SemanticGeneration, only: Filter) -> str:
-    return (
-        f"SELECT document_id, body_start, body_end, embedding <=> $1 AS distance FROM {generation.passages}"  # noqa: S608 - validated names
-        f" JOIN {generation.documents} ON id = document_id WHERE {condition(only, first=2)} ORDER BY embedding <=> $1"
-    )
-
-
-def _best_passages(rows: list[Any]) -> list[Hit]:
-    best: dict[str, Any] = {}
-    for row in rows:
-        known = best.get(row["document_id"])
-        # Of passages that say the same, the first in the body.
-        if known is None or (row["distance"], row["body_start"]) < (known["distance"], known["body_start"]):
-            best[row["document_id"]] = row
-    return sorted(map(_hit, best.values()), key=lambda hit: (-hit.score, hit.id))
 
 
 def _hit(row: Any) -> Hit:  # noqa: ANN401 - asyncpg ships no types

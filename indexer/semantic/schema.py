@@ -8,7 +8,7 @@
 A live table is never altered: another model or format is another generation.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -254,6 +254,11 @@ async def read_watermark(connection: Any, generation: SemanticGeneration) -> Wat
     rows = await connection.fetch(
         f"SELECT * FROM {generation.watermarks} ORDER BY partition"  # noqa: S608 - a validated name
     )
+    return watermark_of(rows)
+
+
+def watermark_of(rows: Sequence[Mapping[str, Any]]) -> Watermark:
+    """The watermark that the rows of a generation's positions say, in the order of partitions."""
     if not rows:
         return Watermark()
     return Watermark(

@@ -1,4 +1,6 @@
+import asyncio
 import time
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import asyncpg
@@ -156,8 +158,89 @@ async def test_the_live_generation_is_followed(
         "INSERT INTO embed_search.generations SELECT 'g000002', settings, true FROM embed_search.generations"
     )
     await connection.close()
+    assert await backend.fetch([DocumentId("a")], soon()) == {}
     assert await found(backend, FILES) == []
     assert (await backend.stats(soon())).generation == "g000002"
+
+
+async def test_a_generation_that_is_gone_is_not_asked_again(
+    database_dsn: str, writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """Dropped since the last answer, tables and all: the next answer comes from the one that is live now."""
+    await put(writer, upsert("a", FILES, offset=1))
+    connection = await asyncpg.connect(database_dsn)
+    questions: tuple[Callable[[], Awaitable[Collection[str]]], ...] = (
+        lambda: found(backend, FILES),
+        lambda: backend.fetch([DocumentId("a")], soon()),
+    )
+    for ask_it in questions:
+        assert list(await ask_it()) == ["a"]
+        live = await connection.fetchval("SELECT name FROM embed_search.generations WHERE live")
+        other = "g000002" if live == "g000001" else "g000003"
+        for table in ("documents", "passages", "watermarks"):
+            await connection.execute(f"CREATE TABLE embed_search.{other}_{table} AS TABLE embed_search.{live}_{table}")
+        await connection.execute("UPDATE embed_search.generations SET name = $1", other)
+        await connection.execute(f"DROP TABLE embed_search.{live}_documents CASCADE")
+        await connection.execute(f"DROP TABLE embed_search.{live}_passages, embed_search.{live}_watermarks")
+        assert list(await ask_it()) == ["a"]
+    await connection.close()
+
+
+async def test_tables_that_are_missing_are_said_to_be(
+    database_dsn: str, writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """A live generation without tables is no reason to look for it again and again."""
+    await put(writer, upsert("a", FILES, offset=1))
+    connection = await asyncpg.connect(database_dsn)
+    assert await found(backend, FILES) == ["a"]
+    await connection.execute("DROP TABLE embed_search.g000001_watermarks")
+    await connection.close()
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable, match="was not built yet"):
+            await ask(backend, FILES)
+
+
+async def statements_of(backend: SemanticBackend) -> list[str]:
+    """What the connection that is lent next is told from now on."""
+    said: list[str] = []
+    async with backend._pool.session() as session:
+        session.connection.add_query_logger(lambda logged: said.append(logged.query))
+    return said
+
+
+async def test_a_search_is_one_statement_and_so_are_its_documents(
+    writer: SemanticWriter, backend: SemanticBackend
+) -> None:
+    """After the first: its hits, the watermark and the live generation come from one snapshot."""
+    await put(writer, upsert("a", FILES, offset=1))
+    for _ in range(2):
+        said = await statements_of(backend)
+        answer = await backend.search(Query(FILES, 10, Deadline.after(20)))
+        fetched = await backend.fetch([hit.id for hit in answer.hits], Deadline.after(20))
+        assert (answer.watermark.offsets, answer.watermark.cluster) == ({0: 2}, "tests")
+        assert list(fetched) == ["a"]
+    await asyncio.sleep(0)  # asyncpg tells what was said a turn of the loop later
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("small", [True, False])
+async def test_how_passages_are_scanned(
+    writer: SemanticWriter, backend: SemanticBackend, monkeypatch: pytest.MonkeyPatch, *, small: bool
+) -> None:
+    """A small table is read whole, a large one by its index, however many documents are asked for."""
+    monkeypatch.setattr(nearest, "_EXACT_BELOW_BYTES", 1_000_000 if small else 0)
+    await put(writer, *[upsert(f"d{n}", f"{FILES} {n}", offset=n) for n in range(40)])
+    await ask(backend, FILES)
+    said = await statements_of(backend)
+    await ask(backend, FILES, limit=1_000)
+    await asyncio.sleep(0)  # see above
+    (statement,) = [each for each in said if "<=>" in each]
+    async with backend._pool.session() as session:
+        vector = [0.1] * 384
+        rows = await session.connection.fetch(f"EXPLAIN {statement}", vector, 2_048, 1_000)
+    plan = "\n".join(row[0] for row in rows)
+    assert ("Seq Scan on g000001_passages" in plan) == small, plan
+    assert ("Index Scan using g000001_passages_embedding_idx" in plan) == (not small), plan
 
 
 async def test_another_model_is_unavailable(

@@ -14,7 +14,7 @@ from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.filtering import Filter, label
 from indexer.semantic import SemanticWriter, nearest
-from indexer.semantic.nearest import MIN_CANDIDATES, nearest_documents
+from indexer.semantic.nearest import MIN_CANDIDATES, nearest_passing
 from indexer.semantic.schema import SemanticGeneration, live_generation
 from streams.change import Position, Upsert
 from streams.document import Document, DocumentId
@@ -114,7 +114,7 @@ async def check(connection: Any, generation: SemanticGeneration, tag: str) -> se
         far = await distances(connection, generation, query)
         best = set(sorted(expected, key=far.__getitem__)[:10])
         for limit in (10, 300):
-            total, hits = await nearest_documents(connection, generation, query, limit, only=tagged(tag))
+            total, hits = await nearest_passing(connection, generation, query, limit, only=tagged(tag))
             names = [hit.id for hit in hits]
             assert len(names) == len(set(names)) == min(limit, len(expected))
             assert expected.issuperset(names)

@@ -17,5 +17,11 @@ def _built_with(settings: Settings) -> GenerationSettings:
 
 
 ENGINE: Final = LocalEngine(
-    _built_with, Bm25Writer, Bm25Searcher, segment.find_damage, segment.committed_files, segment.LOCK
+    _built_with,
+    Bm25Writer,
+    Bm25Searcher,
+    segment.find_damage,
+    segment.committed_files,
+    segment.LOCK,
+    (segment.clear_blocks,),
 )

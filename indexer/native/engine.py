@@ -23,5 +23,5 @@ ENGINE: Final = LocalEngine(
     segment.find_damage,
     segment.committed_files,
     segment.LOCK,
-    (clear_patterns,),
+    (clear_patterns, segment.clear_blocks),
 )

@@ -4,6 +4,7 @@
     section     one of them, as it is read
     pages       its checksums, and which were looked at
     documents   its stored documents, ids and positions
+    blocks      what these lie in, and those blocks that were read lately
     ids         where its ids lie, for kernels
     filters     what its documents are filtered by
     facets      what they are counted by
@@ -29,6 +30,7 @@
 An engine is a `SegmentEngine`, and subclasses of `SegmentedWriter` and `SegmentedSearcher` that hand it in.
 """
 
+from indexer.segment.blocks import clear_blocks
 from indexer.segment.committed import committed_files
 from indexer.segment.dictionary import ABSENT
 from indexer.segment.documents import StoredDocuments
@@ -60,6 +62,7 @@ __all__ = [
     "SnapshotReader",
     "StoredDocuments",
     "best_hits",
+    "clear_blocks",
     "committed_files",
     "find_damage",
     "merge_chunks",

@@ -24,15 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import GenerationUnusable
+from indexer.segment.blocks import BLOCK_BYTES, RECENT, Block
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SectionWriter, SegmentFile, SegmentFileBuilder
 from indexer.segment.ids import IdRow
 from indexer.segment.tombstones import Flags
 from streams.change import Position, StoredDocument
 from streams.document import DocumentId
-
-BLOCK_BYTES: Final = 16_384
-"""A block is closed once it holds this much JSON: what a fetch of one document unpacks, beyond the document itself."""
 
 _COMPRESSION_LEVEL: Final = 1
 _BEYOND_ASCII: Final = np.uint8(0x80)
@@ -102,6 +100,7 @@ class StoredDocuments:
 
     def __init__(self, file: SegmentFile) -> None:
         self._path = file.path
+        self._identity = object()
         self._blocks = file.section("document.blocks", np.uint8)
         self._offsets = file.section("document.offsets", np.uint64)
         self._ordinals = file.section("document.ordinals", np.uint32)
@@ -152,8 +151,12 @@ class StoredDocuments:
 
     def document(self, ordinal: int) -> StoredDocument:
         """The stored document, as far as the engine leaves it to this layer (see `SegmentEngine.stripped`)."""
-        block = int(np.searchsorted(self._ordinals.whole(), ordinal, side="right")) - 1
-        return self._decoded(ordinal, self._unpack(block)[ordinal - self._ordinals.number(block)])
+        number = self._ordinals.rows_up_to(ordinal) - 1
+        block = RECENT.get(self._identity, number)
+        if block is None:
+            block = self._block(number)
+            RECENT.add(self._identity, number, block)
+        return self._decoded(ordinal, block.document(ordinal - self._ordinals.number(number)))
 
     def all(self, kept: Flags) -> Iterator[tuple[int, StoredDocument]]:
         """The stored documents with a true flag, each behind its ordinal, in order; one block at a time in memory."""
@@ -193,10 +196,15 @@ class StoredDocuments:
         Yields:
             place in `ids` and ordinal of each that is here.
         """
-        slots, _ = self._by_hash.locate(hashes)
-        for place in np.flatnonzero(slots != ABSENT).tolist():
+        slots, ordinals = self._by_hash.locate(hashes)
+        for place, (slot, likely) in enumerate(zip(slots.tolist(), ordinals.tolist(), strict=True)):
+            if slot == ABSENT:
+                continue
             wanted = ids[place].encode()
-            for ordinal in self._with_hash_from(int(slots[place])):
+            if self._id_bytes(likely) == wanted:
+                yield place, likely
+                continue
+            for ordinal in self._with_hash_from(slot + 1, self._hashes.number(slot)):
                 if self._id_bytes(ordinal) == wanted:
                     yield place, ordinal
 
@@ -206,9 +214,8 @@ class StoredDocuments:
             if kept[first:end].any():
                 yield block, first, kept[first:end]
 
-    def _with_hash_from(self, slot: int) -> Iterator[int]:
-        """The documents whose id has the hash at a slot, the first that has it."""
-        value = self._hashes.number(slot)
+    def _with_hash_from(self, slot: int, value: int) -> Iterator[int]:
+        """The documents whose id has a hash, from a slot on."""
         while slot < len(self._hashes) and self._hashes.number(slot) == value:
             yield self._hash_ordinals.number(slot)
             slot += 1
@@ -223,17 +230,15 @@ class StoredDocuments:
         return self._id_text.row(self._id_starts, ordinal)
 
     def _unpack(self, block: int) -> list[bytes]:
-        packed = self._blocks.row(self._offsets, block)
-        count = self._ordinals.number(block + 1) - self._ordinals.number(block)
+        return self._block(block).documents()
+
+    def _block(self, number: int) -> Block:
+        packed = self._blocks.row(self._offsets, number)
+        count = self._ordinals.number(number + 1) - self._ordinals.number(number)
         try:
-            data = zlib.decompress(packed)
-            ends = np.cumsum(np.frombuffer(data, "<u4", count), dtype=np.int64) + 4 * count
-        except (zlib.error, ValueError) as exc:
-            raise GenerationUnusable(f"{self._path}: document block {block} is damaged: {exc}") from exc
-        if int(ends[-1]) != len(data):
-            raise GenerationUnusable(f"{self._path}: document block {block} has another length than it says")
-        starts = [4 * count, *ends.tolist()]
-        return [data[start:end] for start, end in pairwise(starts)]
+            return Block.unpacked(packed, count)
+        except ValueError as exc:
+            raise GenerationUnusable(f"{self._path}: document block {number} {exc}") from exc
 
     def _check_lengths(self) -> None:
         count = len(self)

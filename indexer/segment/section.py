@@ -1,5 +1,6 @@
 """A section of a segment's file, as its readers have it: mapped, and checked page by page before it is read."""
 
+from bisect import bisect_right
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -59,6 +60,11 @@ class Section(Generic[N]):
             self.touch(row, row + 1)
         number: int = self._numbers[row]
         return number
+
+    def rows_up_to(self, number: int) -> int:
+        """How many numbers of a sorted section are no larger than this one; as `touch`."""
+        self.whole()
+        return bisect_right(self._numbers, number)
 
     def row(self, starts: "Section[np.uint64]", row: int) -> memoryview:
         """The bytes of a row of a section of bytes, not copied; as `touch`.

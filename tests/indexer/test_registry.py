@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from array import array
 
 import pytest
 
 from indexer.native import compile_pattern
 from indexer.registry import LOCAL_ENGINES, open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
+from indexer.segment.blocks import RECENT, Block
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -57,4 +59,16 @@ async def test_compiled_patterns_are_given_up_when_memory_is_short() -> None:
     assert compile_pattern("needle") is kept
     await memory.relieve()
     assert compile_pattern("needle") is not kept
+    await backend.close()
+
+
+@pytest.mark.parametrize("index", ["bm25", "native"])
+async def test_unpacked_documents_are_given_up_when_memory_is_short(index: str) -> None:
+    """Both engines that read them have them emptied, whichever of the two is searched."""
+    memory = MemoryGuard(MemoryLimit(100, "test", lambda: 75))
+    backend = open_backend(index, Settings(), Metrics(), memory)
+    segment = object()
+    RECENT.add(segment, 0, Block(b"", array("Q", [0])))
+    await memory.relieve()
+    assert RECENT.get(segment, 0) is None
     await backend.close()

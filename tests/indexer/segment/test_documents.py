@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from indexer.segment import SegmentFile, SegmentFileBuilder
+from indexer.segment.blocks import BLOCK_BYTES
 from indexer.segment.documents import (
-    BLOCK_BYTES,
     StoredDocuments,
     encode_record,
     hash_ids,
@@ -95,3 +95,12 @@ def test_small_blocks_do_not_gather(tmp_path: Path) -> None:
         one = _documents(tmp_path / f"{number}", [_stored(number, 1_000)])
         documents = _merged(tmp_path / f"merged-{number}", [documents, one], [[True] * number, [True]])
     assert len(documents._offsets) - 1 <= 60 * 1_300 // BLOCK_BYTES + 1
+
+
+def test_ids_with_the_same_hash_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can prevent it: whoever chooses ids may look for such."""
+    monkeypatch.setattr("indexer.segment.documents._hash_bytes", lambda ids: np.zeros(len(ids), np.uint64))
+    stored = [_stored(number, 10) for number in range(4)]
+    documents = _documents(tmp_path / "0", stored)
+    ids = [*reversed([each.document.id for each in stored]), "unknown"]
+    assert list(documents.find(ids, hash_ids(ids))) == [(place, 3 - place) for place in range(4)]

@@ -24,9 +24,9 @@ MAX_SEGMENTS: Final = 40
 RECLAIM_SHARE: Final = 0.5
 """A segment is rewritten once this share of its documents is deleted."""
 
-RESTING_SHARE: Final = 0.25
-"""At rest, segments merge with a larger one once they have this part of its size: so what comes, of any size, makes
-four times as much be rewritten at most, each time that it becomes a part of something larger."""
+RESTING_SHARE: Final = 1 / FACTOR
+"""At rest, segments merge with a larger one once they have this part of its size: so what comes makes `FACTOR` times as
+much be rewritten at most, each time that it becomes a part of something larger."""
 
 RESTING_BYTES: Final = 1 << 30
 """At rest, nothing larger is made: it takes memory, the disk, and for half a minute a processor."""

@@ -28,8 +28,8 @@ RESTING_SHARE: Final = 1 / FACTOR
 """At rest, segments merge with a larger one once they have this part of its size: so what comes makes `FACTOR` times as
 much be rewritten at most, each time that it becomes a part of something larger."""
 
-RESTING_BYTES: Final = 1 << 30
-"""At rest, nothing larger is made: it takes memory, the disk, and for half a minute a processor."""
+RESTING_BYTES: Final = 1 << 29
+"""At rest, nothing larger is made: a merge takes about half as much memory, and some seconds of a processor."""
 
 _SMALLEST_BYTES: Final = 65_536
 _NEGLIGIBLE_BYTES: Final = 1 << 20

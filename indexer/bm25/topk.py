@@ -37,7 +37,6 @@ from indexer.bm25.table import Rows, SegmentRow, lists_of, row_of
 from indexer.bm25.window import (
     FIRST_WINDOW,
     WINDOW,
-    WINDOW_ROOM,
     add_flags,
     add_list,
     add_row,
@@ -91,7 +90,7 @@ class Asked(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Where lies what a query needs once for all segments: addresses, see `indexer.bm25.window.window_at`.
+    """Where lies what a query needs once for all segments: addresses.
 
     Attributes:
         window: see `window_at`.
@@ -117,25 +116,24 @@ class Room(NamedTuple):
 
 
 def room_for(terms: int, limit: int) -> int:
-    """Numbers of int64 that `Room` takes.
+    """Numbers of int64 that `Room` takes beside the window.
 
     Args:
         terms: of the query.
         limit: how many hits are wanted.
     """
     hits = 3 * (BEST_SIZE + HIT_SIZE * limit)
-    return WINDOW_ROOM + (LOCATED + 3) * terms + hits + WINDOW // (2 * WORD_BITS)
+    return (LOCATED + 3) * terms + hits + WINDOW // (2 * WORD_BITS)
 
 
 @inlined
-def _room(space: int, terms: int, limit: int) -> Room:
+def _room(window: int, space: int, terms: int, limit: int) -> Room:
     """Divide space up that begins at an address."""
-    located = space + 8 * WINDOW_ROOM
-    weights = located + 8 * LOCATED * terms
+    weights = space + 8 * LOCATED * terms
     overall, size = weights + 24 * terms, 8 * (BEST_SIZE + HIT_SIZE * limit)
     return Room(
+        window,
         space,
-        located,
         weights,
         weights + 8 * terms,
         weights + 16 * terms,
@@ -311,6 +309,7 @@ def _keep(segment: int, best: Best, overall: Best, hits: Rows, found: Numbers) -
     writable(int64, dimensions=2),
     writable(int64),
     int64,
+    int64,
 )
 def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     rows: Rows,
@@ -324,6 +323,7 @@ def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
     enough: int,
     hits: Rows,
     found: Numbers,
+    window: int,
     space: int,
 ) -> int:
     """Find the best documents of segments, those with the worst score of them included.
@@ -341,13 +341,14 @@ def best_documents(  # noqa: PLR0913, PLR0917 - kernels fill what they are given
         hits: those that were found before, and takes those that are found; score in units, row of the segment and
             ordinal, shape (limit of each segment together, 3), int64.
         found: how many hits and how many matches there are, shape (2,), int64; counts on.
+        window: address of room for `indexer.bm25.window.window_at`; all 0 at the first of all calls, and left alone
+            between any two.
         space: address of numbers to work in, shape (`room_for`,), int64.
 
     Returns:
         row of the segment to go on with, the number of segments when all are searched.
     """
-    room = _room(space, len(weights), limit)
-    window_at(room.window, 0, 0).estimates[:] = 0
+    room = _room(window, space, len(weights), limit)
     overall = new_best(room.overall, limit)
     for hit in range(found[0]):
         offer(overall, hits[hit, HIT_SCORE], 0, 0)

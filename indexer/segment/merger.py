@@ -7,6 +7,9 @@ has an ordinal in the merged segment, and is deleted there if it is deleted in i
 follows makes the exchange visible at once, with one manifest.
 
 Until then the merged file is named by no manifest: after a crash it is a stray, which the next writer removes.
+
+A merge at rest, which nothing but searches would be the better for, goes on beside writes like any other, but is given
+up as soon as there is one that the writer needs: so no commit waits for it.
 """
 
 from collections.abc import Sequence
@@ -22,7 +25,7 @@ from indexer.segment.facets import merge_facets
 from indexer.segment.file import SegmentFileBuilder
 from indexer.segment.filters import merge_filters
 from indexer.segment.manifest import SegmentEntry
-from indexer.segment.merging import choose_merge
+from indexer.segment.merging import choose_merge, choose_resting_merge
 from indexer.segment.open_segment import OpenSegment
 
 C = TypeVar("C")
@@ -39,7 +42,6 @@ class Merger(Generic[C]):
     def __init__(self, directory: Path, engine: SegmentEngine[C]) -> None:
         self._directory = directory
         self._engine = engine
-        self._cancelled = Event()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="merge")
         self._running: _Merge[C] | None = None
 
@@ -49,26 +51,36 @@ class Merger(Generic[C]):
         return self._running is not None
 
     @property
+    def done(self) -> bool:
+        """Whether there is a merged segment to put in place, or a failure to tell of."""
+        return self._running is not None and self._running.merged.done()
+
+    @property
     def files(self) -> frozenset[str]:
         """The file that a merge writes, or has written: no manifest names it yet, and it is no stray."""
         return frozenset({self._running.name}) if self._running else frozenset()
 
-    def begin(self, segments: Sequence[OpenSegment[C]], name: str) -> bool:
+    def begin(self, segments: Sequence[OpenSegment[C]], name: str, *, resting: bool = False) -> bool:
         """Begin what the policy says.
 
         Args:
             segments: all of the writer's.
             name: of the file to write.
+            resting: whether the index is at rest.
 
         Returns:
-            whether a merge was begun; not so if all is well, or while another one runs.
+            whether a merge was begun; not so if all is well, or while another one runs that is not given up for it.
         """
-        chosen = None if self._running else choose_merge([segment.size() for segment in segments])
-        if chosen is None:
+        if self._running and (resting or not self._running.resting):
             return False
-        sources = [segment.current() for segment in segments[chosen]]
-        merged = self._executor.submit(self._merged, sources, self._directory / name)
-        self._running = _Merge(name, list(segments[chosen]), sources, merged)
+        sizes = [segment.size() for segment in segments]
+        chosen = choose_resting_merge(sizes) if resting else choose_merge(sizes)
+        if chosen is None or (self._running and len(segments[chosen]) == 1):  # to rewrite one is not urgent
+            return False
+        self._give_up()
+        sources, given_up = [segment.current() for segment in segments[chosen]], Event()
+        merged = self._executor.submit(self._merged, sources, self._directory / name, given_up)
+        self._running = _Merge(name, list(segments[chosen]), sources, merged, given_up, resting=resting)
         return True
 
     def install(self, segments: list[OpenSegment[C]], *, wait: bool = False) -> None:
@@ -92,18 +104,28 @@ class Merger(Generic[C]):
 
     def close(self) -> None:
         """Give up the merge that runs, and wait until its thread has ended: it stops at its next write."""
-        self._cancelled.set()
+        self._give_up()
         self._executor.shutdown(cancel_futures=True)
 
     def holds(self, segment: OpenSegment[C]) -> bool:
         """Whether a segment is a source of the merge that runs, and must keep its place."""
         return self._running is not None and segment in self._running.replaced
 
-    def _merged(self, sources: Sequence[Segment[C]], path: Path) -> Segment[C]:
+    def _give_up(self) -> None:
+        if self._running is not None:
+            self._running.given_up.set()
+            self._running = None
+
+    def _merged(self, sources: Sequence[Segment[C]], path: Path, given_up: Event) -> Segment[C]:
         """The work of the background thread."""
+
+        def go_on() -> None:
+            if given_up.is_set():
+                raise CancelledError
+
         for source in sources:
-            verify(source.file, self._go_on)
-        with SegmentFileBuilder(path, on_write=self._go_on) as builder:
+            verify(source.file, go_on)
+        with SegmentFileBuilder(path, on_write=go_on) as builder:
             count = merge_documents(builder, [(source.documents, source.kept) for source in sources])
             ordinals = merged_ordinals(sources)
             merge_filters(builder, list(zip([source.filters for source in sources], ordinals, strict=True)))
@@ -112,20 +134,25 @@ class Merger(Generic[C]):
             entry = SegmentEntry(path.name, builder.finish(), count)
         return Segment.open(self._directory, entry, self._engine)
 
-    def _go_on(self) -> None:
-        if self._cancelled.is_set():
-            raise CancelledError
-
 
 class _Merge(Generic[C]):
     """A merge that was begun: its sources in the writer's hands, and as they were then."""
 
     def __init__(
-        self, name: str, replaced: list[OpenSegment[C]], sources: list[Segment[C]], merged: Future[Segment[C]]
+        self,
+        name: str,
+        replaced: list[OpenSegment[C]],
+        sources: list[Segment[C]],
+        merged: Future[Segment[C]],
+        given_up: Event,
+        *,
+        resting: bool,
     ) -> None:
         self.name = name
         self.replaced = replaced
         self.merged = merged
+        self.given_up = given_up
+        self.resting = resting
         self._sources = sources
 
     def result(self) -> OpenSegment[C]:

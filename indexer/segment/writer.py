@@ -2,15 +2,18 @@
 
 An upsert is a deletion of the older copy, wherever it lies, and an addition to the newest segment; both become visible
 in the same commit. What a crash leaves behind is named by no manifest and is removed by the next writer. Merges run
-beside all that (`indexer.segment.merger`), and a commit waits for one only when there are too many segments; damage
-that comes to light is set aside (`indexer.segment.damage`).
+beside all that (`indexer.segment.merger`), and a commit waits for one only when there are too many segments; when
+nothing was written for a while, more is merged (`indexer.segment.merging`). Damage that comes to light is set aside
+(`indexer.segment.damage`).
 """
 
 import contextlib
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Generic, NoReturn, TypeVar
 
+from indexer.deadline import Clock
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
 from indexer.generation import Generation, check_present
@@ -42,6 +45,9 @@ from streams.watermark import Watermark
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Text that is buffered before it is flushed to a segment, committed or not."""
 
+REST_AFTER_SECONDS: Final = 10.0
+"""Without a change for so long, an index is at rest."""
+
 _SIGNS_OF_DAMAGE: Final = (GenerationUnusable, LookupError, ValueError, OverflowError)
 """What reading a damaged section ends in, unless its checksum was looked at first."""
 
@@ -55,13 +61,21 @@ class SegmentedWriter(Generic[C]):
         generation: what to write.
         engine: what the segments hold beside the documents.
         buffer_bytes: text to buffer at most.
+        clock: monotonic, in seconds.
 
     Raises:
         WriterLocked: another process writes this generation.
         GenerationUnusable: the manifest is damaged; rebuild the index.
     """
 
-    def __init__(self, generation: Generation, engine: SegmentEngine[C], *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        engine: SegmentEngine[C],
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._generation = generation
         self._directory = generation.directory
         self._engine = engine
@@ -83,6 +97,9 @@ class SegmentedWriter(Generic[C]):
         self._buffer: dict[str, Change] = {}
         self._repaired: set[str] = set()
         self._buffered_bytes = 0
+        self._clock = clock
+        self._changed_at = clock()
+        self._rested = False
 
     def watermark(self) -> Watermark:
         """As `IndexWriter.watermark`."""
@@ -118,16 +135,26 @@ class SegmentedWriter(Generic[C]):
             self._manifest = manifest
             self._positions.clear()
             self._repaired.clear()
+            self._rested = False
             self._begin_merge()
             self._scrub_suspects()
         with contextlib.suppress(OSError):  # the commit is done; what stays behind is removed by the next one
             _remove_strays(self._directory, manifest.files | self._merger.files)
 
     def check(self) -> None:
-        """As `IndexWriter.check`; tells what the scrub has found, and has it look at what readers stumbled over."""
+        """As `IndexWriter.check`; tells what the scrub has found, and has it look at what readers stumbled over.
+
+        When nothing was written for a while, it merges what an index at rest can do without.
+        """
         with self._first_fault_is_the_last():
             check_present(self._generation)
             self._scrub_suspects()
+            if not self._rest_is_due:
+                return
+            if not self._merger.done:
+                self._begin_resting_merge()
+                return
+        self.commit(self._manifest.watermark)
 
     def settle(self) -> None:
         """Wait until there is nothing left to merge, and to verify; to be called right behind a commit."""
@@ -137,6 +164,14 @@ class SegmentedWriter(Generic[C]):
             self.commit(self._manifest.watermark)
         with self._first_fault_is_the_last():
             self._scrub.check(wait=True)
+
+    def rest(self) -> None:
+        """Wait until the index is as `check` leaves it in the end; to be called right behind a commit."""
+        self.settle()
+        while not self._rested:
+            with self._first_fault_is_the_last():
+                self._begin_resting_merge()
+            self.settle()
 
     def close(self) -> None:
         """As `IndexWriter.close`; gives up the merge that runs."""
@@ -195,7 +230,14 @@ class SegmentedWriter(Generic[C]):
         applied = self._positions.get(change.id)
         return applied is None or not _overtakes(applied, position)
 
+    @property
+    def _rest_is_due(self) -> bool:
+        """Whether the last change was committed, and is a while ago; while segments are read through, they do not."""
+        quiet = not self._positions and self._clock() - self._changed_at >= REST_AFTER_SECONDS
+        return quiet and not self._rested and not self._scrub.busy
+
     def _put(self, change: Change) -> None:
+        self._changed_at = self._clock()
         self._positions[change.id] = change.position
         replaced = self._buffer.pop(change.id, None)
         self._buffered_bytes += _text_bytes(change) - (_text_bytes(replaced) if replaced else 0)
@@ -253,6 +295,11 @@ class SegmentedWriter(Generic[C]):
     def _begin_merge(self) -> None:
         if self._merger.begin(self._segments, self._segment_name()):
             self._next_segment += 1
+
+    def _begin_resting_merge(self) -> None:
+        if self._merger.begin(self._segments, self._segment_name(), resting=True):
+            self._next_segment += 1
+        self._rested = not self._merger.busy
 
     def _next_manifest(self, watermark: Watermark) -> Manifest:
         commit = self._manifest.commit + 1

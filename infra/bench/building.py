@@ -77,7 +77,7 @@ class Stopwatch:
 
 
 def build_index(engine: LocalEngine, root: Path, documents: Iterable[Document]) -> tuple[Generation, Build]:
-    """Index documents as an indexer does that catches up: in batches, each one committed; and wait for its merges.
+    """Index documents as an indexer does that catches up: in batches, each one committed; and wait until it is at rest.
 
     Args:
         engine: one of ours.
@@ -97,7 +97,7 @@ def build_index(engine: LocalEngine, root: Path, documents: Iterable[Document]) 
             text_bytes += sum(map(text_size, batch))
         if isinstance(writer, SegmentedWriter):
             with watch.running():
-                writer.settle()
+                writer.rest()
     finally:
         with watch.running():
             writer.close()

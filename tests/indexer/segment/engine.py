@@ -1,11 +1,13 @@
 """The smallest engine: it keeps the length of each body, to test what all engines share."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from indexer.deadline import Clock
 from indexer.generation import Generation, GenerationSettings, open_or_create_live
 from indexer.segment import Segment, SegmentedWriter, SegmentFile, SegmentFileBuilder, SnapshotReader
 from streams.document import Document
@@ -46,9 +48,11 @@ def new_generation(root: Path) -> Generation:
     return open_or_create_live(root, GenerationSettings("lengths", 1))
 
 
-def open_writer(generation: Generation, *, buffer_bytes: int = 1 << 20) -> SegmentedWriter[Lengths]:
+def open_writer(
+    generation: Generation, *, buffer_bytes: int = 1 << 20, clock: Clock = time.monotonic
+) -> SegmentedWriter[Lengths]:
     """Its writer."""
-    return SegmentedWriter(generation, LengthEngine(), buffer_bytes=buffer_bytes)
+    return SegmentedWriter(generation, LengthEngine(), buffer_bytes=buffer_bytes, clock=clock)
 
 
 def open_reader(generation: Generation) -> SnapshotReader[Lengths]:

@@ -13,22 +13,7 @@ from indexer.segment.merging import FACTOR, MAX_SEGMENTS
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import delete, upsert, watermark_after
 from tests.indexer.segment.engine import LengthEngine, Lengths, bodies, new_generation, open_reader, open_writer
-
-PATIENCE = 30.0
-
-
-class HeldEngine(LengthEngine):
-    """An engine whose merges wait until they may go on; what they do then is the test's."""
-
-    def __init__(self) -> None:
-        self.begun = threading.Event()
-        self.may_go_on = threading.Event()
-
-    def merge(self, builder: SegmentFileBuilder, sources: Sequence[Segment[Lengths]]) -> None:
-        """As `SegmentEngine.merge`, later."""
-        self.begun.set()
-        assert self.may_go_on.wait(PATIENCE)
-        super().merge(builder, sources)
+from tests.indexer.segment.held_merges import PATIENCE, HeldEngine
 
 
 class FailingEngine(LengthEngine):

@@ -242,7 +242,11 @@ def answer(address: int) -> int:
     at += 8 * segments * terms * LOCATED
     rows = int64_at(header.rows, segments * SEGMENT_FIELDS).reshape(segments, SEGMENT_FIELDS)
     if desk[AT.looked_up] < segments:
-        live, unchecked, wanted = int64_at(header.live, segments), desk[AT.page : AT.place + 1], uint64_at(keys_at, terms)
+        live, unchecked, wanted = (
+            int64_at(header.live, segments),
+            desk[AT.page : AT.place + 1],
+            uint64_at(keys_at, terms),
+        )
         first = desk[AT.looked_up]
         desk[AT.looked_up] = look_up(rows, live, first, wanted, located, frequencies, unchecked, window)
         if desk[AT.looked_up] < segments:

@@ -61,7 +61,7 @@ FORMAT_VERSION: Final = 6
 DEFAULT_ANALYZER: Final = "english"
 
 _COLUMNS: Final = 2
-_KEY_BYTES: Final = 8
+KEY_BYTES: Final = 8
 
 
 def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
@@ -81,12 +81,17 @@ def term_keys(terms: Iterable[str]) -> npt.NDArray[np.uint64]:
     return _keys(map(_digests.__getitem__, terms))
 
 
+def encoded_keys(terms: Iterable[str]) -> bytes:
+    """As `term_keys`, in `KEY_BYTES` each."""
+    return b"".join(map(_digests.__getitem__, terms))
+
+
 def _keys(digests: Iterable[bytes]) -> npt.NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
 
 
 def _digest(term: str) -> bytes:
-    return blake2b(term.encode(), digest_size=_KEY_BYTES).digest()
+    return blake2b(term.encode(), digest_size=KEY_BYTES).digest()
 
 
 _digests: Final = Memo(_digest)

@@ -1,6 +1,7 @@
 """What the bm25 method finds, beyond the equality of its scores."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from indexer.bm25 import Bm25Searcher, Bm25Writer, generation_settings
 from indexer.bm25.postings import Bm25Engine
 from indexer.bm25.scoring import TITLE_REPETITIONS
 from indexer.deadline import Deadline
-from indexer.errors import BackendUnavailable
+from indexer.errors import BackendUnavailable, DeadlineExceeded
 from indexer.generation import Generation, open_or_create_live
 from indexer.segment import SnapshotReader
 from indexer.segment.merging import MAX_SEGMENTS
@@ -149,6 +150,45 @@ def test_ids_of_any_length_are_read(generation: Generation, searcher: Bm25Search
     _write(generation, *(upsert(each, "needle", offset=number) for number, each in enumerate(ids)))
     answer = searcher.search(Query("needle", 50, Deadline.after(60)))
     assert [hit.id for hit in answer.hits] == ids[:50]
+
+
+def test_hits_are_in_order_across_segments(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Best first, and by id where scores are equal, in whatever segments they lie; a smaller page is the top of it."""
+    ids = [f"{each:03}"[::-1] + "ß" * (each % 3) for each in range(400)]
+    for start in range(0, len(ids), 100):
+        some = enumerate(ids[start : start + 100], start)
+        _write(generation, *(upsert(each, "needle " * (at % 7) + "hay straw", offset=at) for at, each in some))
+    hits = searcher.search(Query("hay needle", len(ids), Deadline.after(60))).hits
+    assert len(hits) == len({hit.id for hit in hits}) == len(ids)
+    assert len({hit.score for hit in hits}) == 7
+    assert list(hits) == sorted(hits, key=lambda hit: (-hit.score, hit.id))
+    for limit in (1, 2, 3, 4, 5, 13, 14, 99, 399):
+        assert searcher.search(Query("hay needle", limit, Deadline.after(60))).hits == hits[:limit]
+
+
+def test_a_query_leaves_nothing_behind(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Queries of any size, in any order, and those that are given up, answer as each does alone."""
+    _write(generation, *(upsert(f"{at}", f"{_word(at)} {_word(at % 9)} hay", offset=at) for at in range(300)))
+    texts = ["hay", _word(3), " ".join(map(_word, range(200))), f"{_word(7)} hay {_word(7)}", "the", "unheard"]
+    asked = [Query(text, limit, Deadline.after(60)) for text in texts for limit in (1, 10, 500)]
+    alone = []
+    for query in asked:
+        with ThreadPoolExecutor(1) as thread:  # whose memory nobody has used
+            alone.append(thread.submit(searcher.search, query).result())
+    for query, answer in [*zip(asked, alone, strict=True), *reversed(list(zip(asked, alone, strict=True)))]:
+        with pytest.raises(DeadlineExceeded):
+            searcher.search(Query("hay", 10, Deadline.after(-1)))
+        assert searcher.search(query) == answer
+
+
+def test_repeated_terms_count_as_often_as_they_are_asked_for(generation: Generation, searcher: Bm25Searcher) -> None:
+    """Wherever in the query they stand, and of whatever form."""
+    _write(generation, *(upsert(f"{at}", f"{_word(at)} needles", offset=at) for at in range(4)))
+    once = _ask(searcher, _word(2)).hits[0].score
+    for text, times in ((f"{_word(2)} {_word(2)}", 2), (f"{_word(2)} unheard {_word(2).upper()} of {_word(2)}", 3)):
+        answer = _ask(searcher, text)
+        assert [hit.id for hit in answer.hits] == ["2"]
+        assert answer.hits[0].score == pytest.approx(times * once, rel=1e-9)
 
 
 @pytest.mark.parametrize("section", ["id.text", "id.starts"])

@@ -14,7 +14,7 @@ from indexer.bm25.postings import Bm25Contents
 from indexer.bm25.scoring import K1, B
 from indexer.bm25.table import SegmentTable
 from indexer.bm25.topk import HIT_COLUMNS, POSTINGS_A_CALL, best_documents, room_for
-from indexer.bm25.window import WINDOW
+from indexer.bm25.window import WINDOW, WINDOW_ROOM
 from indexer.segment import PostingChunk, SegmentFile, SegmentFileBuilder, write_postings
 from indexer.segment.packing import MOST_IN_ROW
 from tests.indexer.bm25.looking_up import located_terms, table_without_ids
@@ -43,10 +43,13 @@ def best_of(
     """Search all segments of a table."""
     hits = np.empty((limit * len(table.rows), HIT_COLUMNS), np.int64)
     found, space, segment = np.zeros(2, np.int64), np.empty(room_for(len(weights), limit), np.int64), 0
+    window = np.zeros(WINDOW_ROOM, np.int64)
     while segment < len(table.rows):
         arrays = (table.rows, table.averages, table.live.addresses)
         room = space.ctypes.data
-        segment = best_documents(*arrays, average, segment, located, weights, limit, enough, hits, found, room)
+        segment = best_documents(
+            *arrays, average, segment, located, weights, limit, enough, hits, found, window.ctypes.data, room
+        )
     return Searched([(score, row, ordinal) for score, row, ordinal in hits[: found[0]].tolist()], int(found[1]))
 
 

@@ -238,8 +238,8 @@ class Settings(BaseSettings):
         default=32,
         ge=1,
         le=1_024,
-        description="Searches that an API worker runs at a time; eight times as many wait for their turn, and what is"
-        " beyond gets 503 `overloaded`.",
+        description="Searches that an API worker runs at a time at most, and fewer while the processor is short; eight"
+        " times as many wait for their turn, and what is beyond gets 503 `overloaded`.",
     )
     embedding_threads: int = Field(
         # Threads of llama.cpp wait for one another by spinning: where each processor has one, searches get none.

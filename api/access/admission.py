@@ -8,6 +8,7 @@ run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961).
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -41,23 +42,32 @@ class Bulkhead:
 
     Args:
         what: the requests, for the refusal.
-        running: how many at a time.
+        limit: how many at a time.
         queued: how many may wait for their turn.
         metrics: count what is refused.
         clock: a monotonic clock.
     """
 
-    def __init__(
-        self, what: str, running: int, queued: int, metrics: Metrics, *, clock: Clock = time.monotonic
-    ) -> None:
+    def __init__(self, what: str, limit: int, queued: int, metrics: Metrics, *, clock: Clock = time.monotonic) -> None:
+        self.running = 0
+        """How many run."""
         self._what = what
-        self._running = running
+        self._limit = limit
         self._queued = queued
         self._metrics = metrics
         self._clock = clock
         self._usual_seconds = 0.0
-        self._turns = asyncio.Semaphore(running)
-        self._waiting = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many may run at a time; what runs beyond a limit that falls runs on."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+        self._give_turns()
 
     @asynccontextmanager
     async def turn(self, patience: float) -> AsyncIterator[None]:
@@ -69,33 +79,49 @@ class Bulkhead:
         Raises:
             Overloaded: too many are before it, or have been for too long.
         """
-        if self._turns.locked():
+        if self.running >= self._limit or self._queue:
             await self._wait(patience)
         else:
-            await self._turns.acquire()
+            self.running += 1
         began = self._clock()
         try:
             yield
         finally:
             self._usual_seconds += _WEIGHT_OF_LAST * (self._clock() - began - self._usual_seconds)
-            self._turns.release()
+            self._give_back()
 
     async def _wait(self, patience: float) -> None:
-        expected = (self._waiting + 1) * self._usual_seconds / self._running
-        if self._waiting >= self._queued or expected > patience:
+        expected = (len(self._queue) + 1) * self._usual_seconds / self._limit
+        if len(self._queue) >= self._queued or expected > patience:
             raise self._overloaded()
-        self._waiting += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
         try:
             async with asyncio.timeout(patience):
-                await self._turns.acquire()
-        except TimeoutError as exc:
-            raise self._overloaded() from exc
-        finally:
-            self._waiting -= 1
+                await turn
+        except BaseException as exc:
+            if not turn.cancelled():  # it came as the request left
+                self._give_back()
+            elif turn in self._queue:
+                self._queue.remove(turn)
+            if isinstance(exc, TimeoutError):
+                raise self._overloaded() from exc
+            raise
+
+    def _give_back(self) -> None:
+        self.running -= 1
+        self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._queue and self.running < self._limit:
+            turn = self._queue.popleft()
+            if not turn.cancelled():
+                self.running += 1
+                turn.set_result(None)
 
     def _overloaded(self) -> Overloaded:
         self._metrics.refused("concurrency")
-        return Overloaded(f"{self._running} {self._what} run, and {self._waiting} wait for their turn")
+        return Overloaded(f"{self.running} {self._what} run, and {len(self._queue)} wait for their turn")
 
 
 class Admission(msgspec.Struct, frozen=True):

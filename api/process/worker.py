@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 
 from api.access.authorised import Gate
 from api.access.keys import KeyRing
+from api.access.pace import paced
 from api.access.rates import RateLimiter, limits_of
 from api.access.resources import Resources
 from api.access.scopes import anonymous_scopes
@@ -86,6 +87,7 @@ async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> 
         highlighters = make_highlighters(settings)
         opened = open_services(settings, metrics, resources, backends, highlighters, tracer, catalogues)
         services = await stack.enter_async_context(opened)
+        await stack.enter_async_context(paced(services.admission.searches, metrics))
         set_heap_aside()
         yield services
 

@@ -58,6 +58,12 @@ SEARCH: Final = Dashboard(
                 "reqps",
                 (Series(f"sum by (shortage) (rate(embed_search_refusals_total{{{_HERE}}}[5m]))", "{{shortage}}"),),
             ),
+            Panel(
+                "Turns",
+                "short",
+                (Series(f"sum by (instance) (embed_search_search_turns{{{_HERE}}})", "{{instance}}"),),
+                explanation="Searches that may run at a time; few while the processor is short.",
+            ),
         ),
         (
             Panel(

@@ -36,6 +36,7 @@ class Metrics:
         self._rebuilds = self._make_counter(Metric.INDEX_REBUILDS)
         self._halted = self._make_gauge(Metric.INDEX_HALTED)
         self._refusals = self._make_counter(Metric.REFUSALS)
+        self._search_turns = self._make_gauge(Metric.SEARCH_TURNS)
         self._embedding_duration = self._make_histogram(Metric.EMBEDDING_DURATION)
         self._cache_hits = self._make_counter(Metric.CACHE_HITS)
         self._cache_misses = self._make_counter(Metric.CACHE_MISSES)
@@ -118,6 +119,10 @@ class Metrics:
     def refused(self, shortage: Shortage) -> None:
         """A request was refused because this process has too much to do, or too little left."""
         self._refusals.labels(shortage).inc()
+
+    def search_turns(self, count: int) -> None:
+        """So many searches may run at a time in this process."""
+        self._search_turns.set(count)
 
     def embedded(self, seconds: float) -> None:
         """A query was embedded."""

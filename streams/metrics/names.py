@@ -138,6 +138,11 @@ class Metric(Enum):
         "Requests refused because a process had too much to do, or too little left",
         _label("shortage", *get_args(Shortage)),
     )
+    SEARCH_TURNS = _gauge(
+        "search_turns",
+        "Searches that the API workers may run at a time now, by what the processor can do",
+        across="sum",
+    )
 
     # --- indexing ----------------------------------------------------------------------------------------------------
     INDEX_OPERATIONS = _counter(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from litestar.types import ASGIApp
 
+from api.access.pace import paced
 from api.app import create_app
 from api.process.worker import make_gate, stopping_with_parent
 from api.services import Services
@@ -30,13 +32,17 @@ PACED_QUERY = "paced"
 PACED_SECONDS = 0.04
 PACED_AT_A_TIME = 2
 
+BUSY_QUERY = "busy"
+BUSY_SECONDS = 0.04
+BUSY_SLICE_SECONDS = 0.002
+
 HOARD_QUERY = "hoard"
 CACHE_QUERY = "cache"
 HOARD_BYTES = 200 * 2**20
 
 
 class PacedBackend(FakeBackend):
-    """Takes its time for some queries, and memory for others: for good, or in a cache that may be emptied."""
+    """Takes its time for some queries, the processor or memory for others: for good, or in a cache to be emptied."""
 
     hoard: bytearray | None = None
     cache: bytearray | None = None
@@ -62,6 +68,8 @@ class PacedBackend(FakeBackend):
         if query.text == PACED_QUERY:
             async with self._machine:
                 await asyncio.sleep(PACED_SECONDS)
+        if query.text == BUSY_QUERY:
+            await _work(BUSY_SECONDS)
         if query.text == SLOW_QUERY:
             Path(os.environ[SLOW_SEARCH_FILE]).touch()
             await asyncio.sleep(SLOW_SECONDS)
@@ -92,9 +100,20 @@ async def _open(metrics: Metrics) -> AsyncIterator[Services]:
         topic=settings.topic,
         data_dir=settings.data_dir,
     )
-    async with stopping_with_parent(), watched(memory):
+    async with stopping_with_parent(), watched(memory), paced(services.admission.searches, metrics):
         yield services
     await services.probe.close()
+
+
+async def _work(seconds: float) -> None:
+    """Keep the processor busy for so long of its own time, and let others have it in between, as any search does."""
+    worked = 0.0
+    while worked < seconds:
+        began = time.thread_time()
+        while time.thread_time() - began < BUSY_SLICE_SECONDS:
+            pass
+        worked += BUSY_SLICE_SECONDS
+        await asyncio.sleep(0)
 
 
 def _written(size: int) -> bytearray:

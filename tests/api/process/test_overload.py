@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.fake_worker import PACED_QUERY
+from tests.api.fake_worker import BUSY_QUERY, PACED_QUERY
 from tests.api.load import Load, quantile
 from tests.api.process.test_server import serving
 from tests.api.state.test_metrics import parse
@@ -30,5 +30,21 @@ async def test_goodput_at_five_times_the_capacity() -> None:
         assert quantile(refused, 0.5) < 0.1
         after = await load.closed_loop(8, SECONDS / 4)
         assert {sample.status for sample in after} == {200}
+        counted = parse(server.client.get("/metrics").text)
+        assert _OPENED not in counted, "overload was taken for a failure of the method"
+
+
+async def test_searches_run_at_a_time_as_the_processor_allows() -> None:
+    """Of searches that need the processor, as many as may wait for something at a time would all come too late."""
+    with serving(1) as server:
+        load = Load(server.port, f"/search?q={BUSY_QUERY}&methods=bm25")
+        healthy = await load.closed_loop(2, SECONDS)
+        assert {sample.status for sample in healthy} == {200}
+        capacity = len(healthy) / SECONDS
+        await load.open_loop(5 * capacity, SECONDS / 4)  # it takes some looks to find out
+        overloaded = await load.open_loop(5 * capacity, SECONDS)
+        answered = [sample for sample in overloaded if sample.status == 200]
+        assert {sample.status for sample in overloaded} == {200, 503}
+        assert len(answered) / SECONDS >= 0.8 * capacity
         counted = parse(server.client.get("/metrics").text)
         assert _OPENED not in counted, "overload was taken for a failure of the method"

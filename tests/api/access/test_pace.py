@@ -1,0 +1,87 @@
+"""How many searches run at a time, by how late the event loop is."""
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.access.admission import Bulkhead
+from api.access.pace import LATE_SECONDS, LEAST, SAMPLE_SECONDS, SAMPLES, next_limit, paced
+from streams.metrics import Metrics
+
+MOST = 32
+LATE = 2 * LATE_SECONDS
+LOOKS = 200
+
+
+@given(limits=st.lists(st.integers(LEAST, MOST), min_size=2, max_size=4), capacity=st.integers(8, 2 * MOST))
+def test_processes_that_share_a_processor_come_to_equal_limits(limits: list[int], capacity: int) -> None:
+    """Each is late while all together run too many, and none knows of the others."""
+    for _ in range(LOOKS):
+        delay = LATE if sum(limits) > capacity else 0.0
+        limits = [next_limit(limit, MOST, delay, limit) for limit in limits]
+    assert max(limits) - min(limits) <= 3
+    assert min(capacity / 2, len(limits) * MOST) <= sum(limits) <= capacity + len(limits)
+
+
+def test_a_limit_that_nobody_reaches_stays() -> None:
+    """From two searches that run well nobody can tell what thirty would do."""
+    assert next_limit(8, MOST, 0.0, 2) == 8
+    assert next_limit(8, MOST, 0.0, 8) == 9
+
+
+def test_a_limit_falls_to_below_what_runs() -> None:
+    """A limit far above what runs would have to fall for seconds before anybody noticed."""
+    assert next_limit(MOST, MOST, LATE, 8) == 6
+    assert next_limit(MOST, MOST, LATE, 0) == LEAST
+    assert next_limit(1, 1, LATE, 1) == 1
+
+
+@pytest.mark.alone
+async def test_the_limit_follows_the_processor() -> None:
+    """A busy loop lowers it, a punctual one raises it again while it is used, and whoever waits gets a turn by that."""
+    metrics = Metrics()
+    bulkhead = Bulkhead("searches", MOST, MOST, metrics)
+    ended = asyncio.Event()
+
+    async def search() -> None:
+        async with bulkhead.turn(60):
+            await ended.wait()
+
+    async with paced(bulkhead, metrics), asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(search())
+        deadline = time.monotonic() + 30
+        while bulkhead.limit > LEAST and time.monotonic() < deadline:
+            time.sleep(LATE)
+            await asyncio.sleep(0)
+        assert bulkhead.limit == LEAST
+        assert metrics.registry.get_sample_value("embed_search_search_turns") == LEAST
+        for _ in range(MOST):
+            group.create_task(search())
+        await _until_running(bulkhead, MOST)
+        ended.set()
+
+
+@pytest.mark.alone
+async def test_searches_that_only_wait_lower_nothing() -> None:
+    """A method that hangs takes turns for long, and no processor."""
+    bulkhead = Bulkhead("searches", MOST, MOST, Metrics())
+    async with paced(bulkhead, Metrics()), asyncio.TaskGroup() as group:
+        for _ in range(MOST):
+            group.create_task(_wait(bulkhead, 3 * SAMPLES * SAMPLE_SECONDS))
+        await _until_running(bulkhead, MOST)
+    assert bulkhead.limit == MOST
+
+
+async def _wait(bulkhead: Bulkhead, seconds: float) -> None:
+    async with bulkhead.turn(60):
+        await asyncio.sleep(seconds)
+
+
+async def _until_running(bulkhead: Bulkhead, count: int) -> None:
+    async with asyncio.timeout(30):
+        while bulkhead.running != count:  # noqa: ASYNC110 - a turn is given without telling anybody
+            await asyncio.sleep(SAMPLE_SECONDS)

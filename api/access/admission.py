@@ -25,8 +25,8 @@ MAX_WAITERS: Final = 256
 MAX_PUBLICATIONS: Final = 64
 """Requests at a time that publish documents; their bodies may come for as long as their clients keep the pace."""
 
-QUEUE_SHARE: Final = 0.3
-"""Of a search's time, that it may wait for its turn: with less than the rest it would hardly be answered."""
+QUEUE_SHARE: Final = 0.5
+"""Of a search's time, that it may wait for its turn. The rest is enough, as no more run than the processor allows."""
 
 PUBLICATION_PATIENCE_SECONDS: Final = 2.0
 

@@ -71,6 +71,9 @@ async def paced(bulkhead: Bulkhead, metrics: Metrics, *, clock: Clock = time.mon
 async def _pace(bulkhead: Bulkhead, metrics: Metrics, clock: Clock) -> None:
     most = bulkhead.limit
     while True:
+        if not bulkhead.running:
+            await asyncio.sleep(SAMPLES * SAMPLE_SECONDS)
+            continue
         delay, running = float("inf"), 0
         for _ in range(SAMPLES):
             due = clock() + SAMPLE_SECONDS

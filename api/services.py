@@ -35,7 +35,7 @@ from indexer.jobs.board import JobBoard
 from indexer.query_sample import QuerySample
 from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.phases import GenerationInfo
-from indexer.registry import dependency_looks
+from indexer.registry import dependency_looks, is_starting
 from streams.cluster import kafka_cluster
 from streams.metrics import Metrics
 from streams.publisher import DocumentPublisher, RecordProducer
@@ -65,6 +65,7 @@ class Services(msgspec.Struct, frozen=True):
         publications: to Kafka.
         admission: of this worker.
         probe: looks at the system.
+        is_starting: whether an index is on its way to its first answer.
         resources: what this process has left.
         metrics: of this process.
         specs: what describes the system.
@@ -86,6 +87,7 @@ class Services(msgspec.Struct, frozen=True):
     publications: Publications
     admission: Admission
     probe: SystemProbe
+    is_starting: Callable[[], bool]
     resources: Resources
     metrics: Metrics
     specs: Specs
@@ -144,6 +146,7 @@ async def open_services(
             publications=publications,
             admission=admission,
             probe=probe,
+            is_starting=partial(is_starting, backends.values()),
             resources=resources,
             metrics=metrics,
             specs=make_specs(settings, str(kafka), version(_DISTRIBUTION)),

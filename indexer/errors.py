@@ -8,6 +8,7 @@ IndexFault
 ├── GenerationUnusable   the files or tables are damaged or of another format: rebuild the index
 ├── SwapRefused          choose another generation, or have one built first
 ├── BackendUnavailable   the backend cannot answer now: answer without it
+│   └── BackendStarting    the same, but it will soon, and nothing failed
 ├── DeadlineExceeded     the time ran out inside the backend
 └── InvalidQuery         the client must change the query
 
@@ -51,6 +52,10 @@ class SwapRefused(IndexFault):
 
 class BackendUnavailable(IndexFault):
     """A backend cannot answer at present."""
+
+
+class BackendStarting(BackendUnavailable):
+    """A backend waits for a part of it that is being started."""
 
 
 class DeadlineExceeded(IndexFault):

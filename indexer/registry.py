@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -75,6 +75,11 @@ def dependency_looks(backends: Mapping[str, SearchBackend]) -> dict[str, Look[Co
         if isinstance(backend, SemanticBackend):
             looks |= {"postgresql": backend.look_at_database, "model": backend.look_at_model}
     return looks
+
+
+def is_starting(backends: Iterable[SearchBackend]) -> bool:
+    """Whether one of the backends is on its way to its first answer: soon it is there, or known to fail."""
+    return any(isinstance(backend, SemanticBackend) and backend.is_starting for backend in backends)
 
 
 @asynccontextmanager

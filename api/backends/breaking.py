@@ -14,7 +14,7 @@ from api.backends.breaker_orders import BreakerOrders, Order
 from api.errors import BackendBusy
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
-from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.errors import BackendStarting, DeadlineExceeded, IndexFault, InvalidQuery
 from indexer.explanation import Explanation
 from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
@@ -90,7 +90,7 @@ class MethodBreaker:
         return self._breaker.report()
 
     def _verdict(self, error: IndexFault, permit: Permit, deadline: Deadline) -> Verdict:
-        if isinstance(error, InvalidQuery | BackendBusy):  # it was not asked, or not what it can be asked
+        if isinstance(error, InvalidQuery | BackendBusy | BackendStarting):  # not asked, or not what it can be asked
             return "void"
         if isinstance(error, DeadlineExceeded) and deadline.hurried:
             return "slow" if self._breaker.is_slow(permit) else "void"

@@ -150,7 +150,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "/readyz",
         "ready",
         "operation",
-        "Does at least one index answer searches?",
+        "Does at least one index answer searches, and is none starting for the first time?",
         {200: _ALIVE, 503: Body(ProbeResponse, examples.NOT_READY, "Not yet")},
     ),
     Operation(

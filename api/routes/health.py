@@ -32,8 +32,11 @@ async def startupz() -> ProbeResponse:
 
 @get("/readyz", opt=ANSWERED_ALWAYS)
 async def readyz(services: ServicesDependency) -> Response[ProbeResponse]:
-    """At least one index answers searches."""
-    if await services.probe.answers_searches():
+    """At least one index answers searches, and none is on its way to its first answer.
+
+    That is waited for once: what fails, then or later, leaves the others ready.
+    """
+    if not services.is_starting() and await services.probe.answers_searches():
         return Response(ProbeResponse("ok"))
     return Response(ProbeResponse("not ready"), status_code=_UNAVAILABLE)
 

@@ -2,7 +2,7 @@
 
 from indexer.embedding.errors import EmbedderDied, EmbeddingFault, TextTooLong
 from indexer.embedding.life import EmbedderOptions
-from indexer.embedding.process import EmbedderProcess
+from indexer.embedding.process import EmbedderProcess, patience
 from indexer.embedding.protocol import ModelDescription
 from indexer.embedding.queries import QueryEmbeddings, QueryMetrics
 
@@ -15,4 +15,5 @@ __all__ = [
     "QueryEmbeddings",
     "QueryMetrics",
     "TextTooLong",
+    "patience",
 ]

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from collections import deque
 from pathlib import Path
 from typing import Final, TypeVar
@@ -47,6 +48,7 @@ class WorkerLife:
         self._process = process
         self._last_words: deque[str] = deque(maxlen=_LAST_WORDS)
         self._logging = asyncio.create_task(self._keep_log())
+        self._began = time.monotonic()
         self.answered = False
 
     @classmethod
@@ -70,6 +72,14 @@ class WorkerLife:
         """Whether it can still answer."""
         ended = self._process.stdout is None or self._process.stdout.at_eof()
         return self._process.returncode is None and not ended
+
+    def seconds(self) -> float:
+        """For how long there has been this process."""
+        return time.monotonic() - self._began
+
+    async def ended(self) -> None:
+        """Wait until it ends."""
+        await self._process.wait()
 
     async def describe(self) -> ModelDescription:
         """What it says of its model once it is loaded."""

@@ -1,4 +1,8 @@
-"""The parent's side of the embedder: starts its process, hands it one request at a time, restarts it when it dies."""
+"""The parent's side of the embedder: starts its process, hands it one request at a time, restarts it when it dies.
+
+It is started again at once, and not by the next request: loading the model takes longer than a query may. What is
+asked meanwhile for a document waits for it. A query does not, unless it has time to spare: other methods answer.
+"""
 
 import asyncio
 import hashlib
@@ -25,16 +29,31 @@ from indexer.embedding.protocol import (
     Vectors,
     encode_frame,
 )
-from indexer.errors import BackendUnavailable, DeadlineExceeded
+from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded
 
 MAX_WAITING: Final = 64
 BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
+LASTED_SECONDS: Final = 10.0
+"""A process that has run for so long did not die of its start."""
+
 _COUNT_BATCH: Final = 10_000
+_PATIENCE: Final = 0.1
+_SEARCH_SECONDS: Final = 5.0
 
 Vectors32 = npt.NDArray[np.float32]
 
 _log = structlog.stdlib.get_logger(__name__)
+
+
+def patience(deadline: Deadline) -> float:
+    """For how many seconds a query waits for a model that is being loaded.
+
+    A small part of its time, so that its caller soon has the answers of others; where there is more than enough for a
+    search, what is beyond that.
+    """
+    remaining = deadline.remaining()
+    return max(_PATIENCE * remaining, remaining - _SEARCH_SECONDS)
 
 
 class EmbedderProcess:
@@ -50,7 +69,9 @@ class EmbedderProcess:
         self._worker: WorkerLife | None = None
         self._deaths = 0
         self._description: ModelDescription | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[WorkerLife] = asyncio.get_running_loop().create_future()
+        self._trouble = ""
+        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def start(cls, options: EmbedderOptions) -> "EmbedderProcess":
@@ -66,11 +87,11 @@ class EmbedderProcess:
             raise EmbeddingFault(f"the model {options.model} cannot be read: {exc.strerror}") from exc
         embedder = cls(options, sha256)
         try:
-            await embedder._running()
+            await embedder._start_once()
         except BaseException:
             await embedder.close()
             raise
-        embedder._serving = asyncio.create_task(embedder._serve())
+        embedder._tasks = [asyncio.create_task(embedder._serve()), asyncio.create_task(embedder._keep_alive())]
         return embedder
 
     @property
@@ -89,6 +110,11 @@ class EmbedderProcess:
     def pid(self) -> int | None:
         """The process, while it runs."""
         return self._worker.pid if self._worker is not None and self._worker.alive else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process has loaded the model and was not seen to end."""
+        return self._ready.done()
 
     async def count_tokens(self, texts: Sequence[str], deadline: Deadline) -> list[int]:
         """The number of tokens of each text, on its own.
@@ -136,29 +162,40 @@ class EmbedderProcess:
         Raises:
             DeadlineExceeded: the time ran out.
             EmbedderDied: the process ended over this request.
-            BackendUnavailable: too many requests are waiting.
+            BackendStarting: the process is started again, and there is no time to wait for that.
+            BackendUnavailable: too many requests are waiting, or the process does not start.
         """
         clean = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent, and means nothing
-        response = await self._ask(Embed([self.description.query_prefix + clean], shorten=True), deadline)
-        vectors = expect(response, Vectors)
+        request = Embed([self.description.query_prefix + clean], shorten=True)
+        vectors = expect(await self._ask(request, deadline, waits=False), Vectors)
         return self._rows(vectors)[0], vectors.shortened
+
+    async def ping(self, deadline: Deadline) -> None:
+        """Have the process do something.
+
+        Raises:
+            As `embed_query`.
+        """
+        await self._ask(CountTokens(["ping"]), deadline, waits=False)
 
     async def close(self) -> None:
         """End the process."""
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
+        for task in self._tasks:
+            task.cancel()
+            await asyncio.wait([task])
         while not self._jobs.empty():
             self._jobs.get_nowait().fail(EmbedderDied("the embedder was closed"))
         if self._worker is not None:
             await self._worker.stop()
             self._worker = None
 
-    async def _ask(self, request: Request, deadline: Deadline) -> Response:
+    async def _ask(self, request: Request, deadline: Deadline, *, waits: bool = True) -> Response:
         deadline.check()
-        if self._serving is None or self._serving.done():
+        if not self._tasks or self._tasks[0].done():
             raise EmbedderDied("the embedder was closed")
-        job = _Job(encode_frame(request))
+        if not waits:
+            await self._wait_a_little(deadline)
+        job = _Job(encode_frame(request), waits=waits)
         try:
             self._jobs.put_nowait(job)
         except asyncio.QueueFull as exc:
@@ -169,49 +206,97 @@ class EmbedderProcess:
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder took too long") from exc
 
+    async def _wait_a_little(self, deadline: Deadline) -> None:
+        if self._ready.done():
+            return
+        if self._trouble:
+            raise BackendUnavailable(self._trouble)
+        try:
+            async with asyncio.timeout(patience(deadline)):
+                await asyncio.shield(self._ready)
+        except TimeoutError as exc:
+            raise _starting() from exc
+
     async def _serve(self) -> None:
         while True:
             job = await self._jobs.get()
             if job.answer.done():  # nobody waits for it any more
                 continue
             try:
-                job.succeed(await self._exchange(job.frame))
+                job.succeed(await self._exchange(job))
             except (BackendUnavailable, EmbeddingFault) as exc:
                 job.fail(exc)
             except BaseException:
                 job.fail(EmbedderDied("the embedder was closed"))
                 raise
 
-    async def _exchange(self, frame: bytes) -> Response:
-        try:
-            worker = await self._running()
-        except EmbedderDied as exc:  # not over this request: nobody should blame its texts
-            raise BackendUnavailable(f"the embedder does not start: {exc}") from exc
-        return await worker.exchange(frame)
+    async def _exchange(self, job: "_Job") -> Response:
+        if self._ready.done() and not (worker := self._ready.result()).alive:
+            self._lose(worker)
+            await worker.stop()  # it may have closed its output and not ended
+        if not job.waits and not self._ready.done():
+            raise _starting()
+        return await (await asyncio.shield(self._ready)).exchange(job.frame)
 
-    async def _running(self) -> WorkerLife:
-        """The process, started again if it died; after each death without an answer in between a little later."""
-        if self._worker is not None and self._worker.alive:
-            return self._worker
-        if self._worker is not None:
-            self._deaths = 0 if self._worker.answered else self._deaths + 1
-            await self._worker.stop()
+    async def _keep_alive(self) -> None:
+        """Start the process again when it has died; after each death without a use of it a little later."""
+        while True:
+            worker = await self._ready
+            await worker.ended()
+            self._lose(worker)
+            self._deaths = 0 if worker.answered or worker.seconds() > LASTED_SECONDS else self._deaths + 1
+            await worker.stop()
             _log.warning("embedder is started again", deaths=self._deaths + 1)
-        await asyncio.sleep(delay_after(self._deaths, BACKOFF_SECONDS))
+            await self._start()
+
+    def _lose(self, worker: WorkerLife) -> None:
+        """The process has died: who does not wait for another is told at once."""
+        if not self._ready.done() or self._ready.result() is not worker:
+            return
+        self._ready = asyncio.get_running_loop().create_future()
+        for job in [self._jobs.get_nowait() for _ in range(self._jobs.qsize())]:
+            if job.waits:
+                self._jobs.put_nowait(job)
+            else:
+                job.fail(_starting())
+
+    async def _start(self) -> None:
+        """Start the process, however often that fails; whoever waits for it learns of each failure."""
+        while not self._ready.done():
+            await asyncio.sleep(delay_after(self._deaths, BACKOFF_SECONDS))
+            try:
+                await self._start_once()
+            except (EmbedderDied, EmbeddingFault) as exc:  # not over a request: nobody should blame its texts
+                self._deaths += 1
+                self._trouble = f"the embedder does not start: {exc}"
+                failed, self._ready = self._ready, asyncio.get_running_loop().create_future()
+                failed.set_exception(BackendUnavailable(self._trouble))
+                failed.exception()  # nobody has to wait for it
+                _log.warning("embedder was not started", reason=str(exc))
+
+    async def _start_once(self) -> None:
+        if self._worker is not None:
+            await self._worker.stop()
         self._worker = await WorkerLife.spawn(self._options)
         described = await self._worker.describe()
         self._description = msgspec.structs.replace(described, sha256=self._sha256)
-        return self._worker
+        self._trouble = ""
+        self._ready.set_result(self._worker)
 
     def _rows(self, vectors: Vectors) -> Vectors32:
         return np.frombuffer(vectors.data, dtype="<f4").reshape(-1, self.description.dimensions)
 
 
-class _Job:
-    """A request as it is sent, and the future of its answer."""
+def _starting() -> BackendStarting:
+    return BackendStarting("the embedder is still starting")
 
-    def __init__(self, frame: bytes) -> None:
+
+class _Job:
+    """A request as it is sent, the future of its answer, and whether it waits for a process that is being started."""
+
+    def __init__(self, frame: bytes, *, waits: bool) -> None:
         self.frame = frame
+        self.waits = waits
         self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
 
     def succeed(self, response: Response) -> None:

@@ -6,6 +6,10 @@ answers one request after the other over its standard streams, and ends when its
 Texts are embedded one by one in a micro-batch no larger than the context: with flash attention that is faster than
 packing several into one (MiniLM, 2 threads, passages of 128 tokens: 7,000 tokens/s one by one, 6,600 packed into 512
 tokens, 3,100 packed into 2,048), because attention is computed over the whole micro-batch.
+
+Queries that wait for one another are embedded one by one too. Together they would take less (1 thread, queries of 9
+tokens: two 1.3 times, four and eight 1.5 times less), but have other vectors than alone, by a cosine of 0.9998: then
+the order of two documents would depend on what others asked, and the next page might repeat or skip one.
 """
 
 import argparse
@@ -81,8 +85,8 @@ class Model:
                 return self._embedded(texts, shorten=shorten)
 
     def _embedded(self, texts: list[str], *, shorten: bool) -> Response:
-        fitting = [self._shortened(text) if shorten else text for text in texts]
-        for text in fitting:
+        fitting = [self._shortened(text) for text in texts] if shorten else texts
+        for text in () if shorten else texts:
             count = self._count(text, marks=True)
             if count > self._limit:
                 return Refused(f"a text has {count} tokens, the model reads {self._limit}", too_long=True)

@@ -97,11 +97,16 @@ class SemanticBackend:
         self._known: Targets | None = None
 
     def start_embedder(self) -> None:
-        """Start the embedder in the running event loop, unless that was begun before and did not fail.
+        """Start the embedder in the running event loop, unless that was begun before.
 
         Until it is started, which takes longer than most searches may, searches find it missing.
         """
         self._models.start()
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the embedder is being started for the first time; that it fails then is an end of it, too."""
+        return not self._models.tried
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`; the total counts the candidates: the documents of the nearest passages."""
@@ -217,7 +222,7 @@ class SemanticBackend:
         """Have the embedder's process do something, as a query would that is not in the cache."""
         try:
             async with self._models.current(deadline) as model:
-                await model.embedder.count_tokens(["ping"], deadline)
+                await model.embedder.ping(deadline)
                 return model.embedder.description
         except EmbeddingFault as exc:
             raise BackendUnavailable(str(exc)) from exc

@@ -2,6 +2,9 @@
 
 When a generation with another model is put live, its model is loaded beside the one in use; searches go on with that
 one, over the generation that it belongs to, until the new one answers.
+
+The first model is loaded in the background too, again and again where that fails; searches do not wait for it, unless
+they have time to spare.
 """
 
 import asyncio
@@ -14,8 +17,16 @@ import msgspec
 import structlog
 
 from indexer.deadline import Deadline
-from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault, QueryEmbeddings, QueryMetrics
-from indexer.errors import DeadlineExceeded
+from indexer.embedding import (
+    EmbedderDied,
+    EmbedderOptions,
+    EmbedderProcess,
+    EmbeddingFault,
+    QueryEmbeddings,
+    QueryMetrics,
+    patience,
+)
+from indexer.errors import BackendStarting, BackendUnavailable
 from indexer.semantic.embedders import place_of_model
 from indexer.semantic.schema import SemanticGeneration
 
@@ -73,32 +84,40 @@ class QueryModels:
     def __init__(self, options: EmbedderOptions, metrics: QueryMetrics) -> None:
         self._options = options
         self._metrics = metrics
-        self._starting: asyncio.Future[QueryModel] | None = None
+        self._model: QueryModel | None = None
+        self._trouble = "the embedder was not started"
+        self._tried = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._following_again_at = 0.0
         self._closing: set[asyncio.Task[None]] = set()
 
-    def start(self) -> "asyncio.Future[QueryModel]":
-        """Begin to load the first model in the running event loop, unless that was done and did not fail."""
-        if self._starting is None or _failed(self._starting):
-            self._starting = asyncio.create_task(self._started(self._options))
-        return self._starting
+    @property
+    def tried(self) -> bool:
+        """Whether the first model was loaded, or could not be when that was tried first."""
+        return self._tried.is_set()
+
+    def start(self) -> None:
+        """Begin to load the first model in the running event loop, unless that was begun before."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
 
     @contextlib.asynccontextmanager
     async def current(self, deadline: Deadline) -> AsyncIterator[QueryModel]:
         """The model in use; it is not closed before the block ends.
 
         Raises:
-            DeadlineExceeded: it is still being loaded, and goes on with that.
-            EmbeddingFault: it cannot be loaded.
+            DeadlineExceeded: the time is up.
+            BackendStarting: it is still being loaded, and there is no time to wait for that.
+            BackendUnavailable: it could not be loaded; that will be tried again.
         """
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                model = await asyncio.shield(self.start())
-        except TimeoutError as exc:
-            raise DeadlineExceeded("the embedder is still starting") from exc
-        with model.in_use():
-            yield model
+        self.start()
+        if self._model is None:
+            await self._wait_a_little(deadline)
+        if self._model is None:
+            raise BackendUnavailable(self._trouble)
+        with self._model.in_use():
+            yield self._model
 
     def follow(self, generation: SemanticGeneration) -> None:
         """Load the model of a generation in the background and use it from then on."""
@@ -108,8 +127,8 @@ class QueryModels:
 
     def clear_caches(self) -> None:
         """Forget the vectors of queries."""
-        if self._starting is not None and self._starting.done() and not _failed(self._starting):
-            self._starting.result().queries.clear()
+        if self._model is not None:
+            self._model.queries.clear()
 
     async def close(self) -> None:
         """End all processes."""
@@ -117,10 +136,30 @@ class QueryModels:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        if self._starting is not None and not self._starting.cancelled() and not _failed(self._starting):
-            await self._starting.result().embedder.close()
+        if self._model is not None:
+            await self._model.embedder.close()
         for closing in tuple(self._closing):
             await closing
+
+    async def _start(self) -> None:
+        while self._model is None:
+            try:
+                self._model = await self._started(self._options)
+            except (EmbeddingFault, EmbedderDied) as exc:
+                self._trouble = str(exc)
+                _log.warning("model not loaded", reason=self._trouble)
+            finally:
+                self._tried.set()
+            if self._model is None:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _wait_a_little(self, deadline: Deadline) -> None:
+        deadline.check()
+        try:
+            async with asyncio.timeout(patience(deadline)):
+                await self._tried.wait()
+        except TimeoutError as exc:
+            raise BackendStarting("the embedder is still starting") from exc
 
     async def _started(self, options: EmbedderOptions) -> QueryModel:
         return QueryModel(await EmbedderProcess.start(options), self._metrics)
@@ -140,19 +179,9 @@ class QueryModels:
         if model.sha256 != generation.settings.model_sha256:
             await model.close()
             raise EmbeddingFault(f"{place} is not the model that generation {generation.name} has")
-        former, self._starting = self._starting, asyncio.get_running_loop().create_future()
-        self._starting.set_result(model)
+        former, self._model = self._model, model
         if former is not None:
-            closing = asyncio.create_task(_close(former))
+            closing = asyncio.create_task(former.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
         _log.info("queries are embedded by another model", generation=generation.name, model=str(place))
-
-
-def _failed(starting: "asyncio.Future[QueryModel]") -> bool:
-    return starting.done() and (starting.cancelled() or starting.exception() is not None)
-
-
-async def _close(former: "asyncio.Future[QueryModel]") -> None:
-    if not _failed(former):
-        await (await former).close()

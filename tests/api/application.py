@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -75,6 +75,7 @@ def make_services(
     bootstrap_servers: str = NOWHERE,
     generations: Mapping[str, Look[Sequence[GenerationInfo]]] | None = None,
     swap_seconds: float = SWAP_SECONDS,
+    is_starting: Callable[[], bool] = lambda: False,
     **settings: Any,
 ) -> Services:
     """Services over these backends.
@@ -88,6 +89,7 @@ def make_services(
         bootstrap_servers: of Kafka.
         generations: looks at those of each index.
         swap_seconds: to wait for a swap.
+        is_starting: whether an index is on its way to its first answer.
         settings: other than the defaults.
     """
     # The disk of whoever runs the tests is not what they are about.
@@ -111,6 +113,7 @@ def make_services(
         breakers=methods.breakers,
         publications=Publications(DocumentPublisher(producer, chosen.topic)),
         admission=admission,
+        is_starting=is_starting,
         probe=SystemProbe(
             methods.probed,
             offsets or FakeOffsets(),

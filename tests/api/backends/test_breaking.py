@@ -10,7 +10,7 @@ import pytest
 from api.backends.breaking import MethodBreaker
 from api.backends.guarded import MAX_CALLS
 from indexer.backend import SearchBackend
-from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.generation import open_or_create_live
 from indexer.threaded import LiveSearcher, ThreadedBackend
 from streams.metrics import Metrics
@@ -188,6 +188,20 @@ async def test_a_probe_closes_it_again() -> None:
         await until(complete, "the breaker closes")
         assert await _state(client) == "closed"
     assert backend.begun["search"] == ENOUGH + 1
+
+
+async def test_what_is_still_starting_opens_no_breaker() -> None:
+    """Nothing failed, and it is asked for each search: so it is found the moment that it is there."""
+    backends = _backends()
+    backends["native"].fail(BackendStarting("the embedder is still starting"), "search")
+    async with running(make_services(backends)) as client:
+        during = await _search(client, 2 * ENOUGH)
+        state = await _state(client)
+        backends["native"].fault = None
+        after = await _search(client)
+    told = during["backends"]["native"]
+    assert (told["status"], told["error"]) == ("error", "the embedder is still starting")
+    assert (during["partial"], state, after["partial"]) == (True, "closed", False)
 
 
 async def test_an_operator_opens_and_resets(tmp_path: Path) -> None:

@@ -145,6 +145,17 @@ async def test_readiness_waits_for_nobody_who_hangs() -> None:
     assert waited < PROBE_SECONDS / 2
 
 
+async def test_readiness_waits_for_the_first_start_of_an_index() -> None:
+    """Searches sent here before would be partial. Nobody waits for an index that then fails, or is started again."""
+    backends, starting = {name: FakeBackend() for name in ("bm25", "semantic")}, [True]
+    async with running(make_services(backends, is_starting=lambda: starting[0])) as client:
+        during = [(await client.get(path)).status_code for path in ("/readyz", "/livez", "/startupz", "/search?q=x")]
+        backends["semantic"].fail(BackendUnavailable("the model cannot be used"))
+        starting[0] = False
+        after = (await client.get("/readyz")).status_code
+    assert (during, after) == ([503, 200, 200, 200], 200)
+
+
 async def test_liveness_looks_at_nothing() -> None:
     """Restarting this process would mend none of what it needs."""
     backend, offsets = FakeBackend(), FakeOffsets(end=None)

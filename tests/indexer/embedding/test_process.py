@@ -1,10 +1,12 @@
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ import pytest
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
 from indexer.embedding.process import MAX_WAITING
-from indexer.errors import BackendUnavailable, DeadlineExceeded
+from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded
+from tests.system.waiting import until
 
 MANY_WORDS = "word " * 600
 
@@ -36,11 +39,16 @@ async def gone(pid: int, *, within: float) -> None:
     await asyncio.to_thread(psutil.wait_procs, processes, within)
 
 
-async def noticed(embedder: EmbedderProcess) -> None:
-    """Wait until the event loop has seen that the process ended."""
-    async with asyncio.timeout(10):
-        while embedder.pid is not None:  # noqa: ASYNC110 - asyncio reports the end of a child through no public event
-            await asyncio.sleep(0.01)
+async def killed(embedder: EmbedderProcess) -> int:
+    """Kill the process, and wait until the event loop has seen that; gives its id."""
+    pid = worker_of(embedder)
+    os.kill(pid, signal.SIGKILL)
+
+    async def seen() -> bool:
+        return embedder.pid != pid
+
+    await until(seen, "the death is noticed")
+    return pid
 
 
 async def test_the_model_is_described(embedder: EmbedderProcess, model_path: Path) -> None:
@@ -113,11 +121,79 @@ async def test_tokens_are_counted_without_marks(embedder: EmbedderProcess) -> No
 async def test_it_recovers_from_kill_9(embedder: EmbedderProcess) -> None:
     """A process that died between two requests is started again, and the next request knows nothing of it."""
     for _ in range(3):
-        killed = worker_of(embedder)
-        os.kill(killed, signal.SIGKILL)
-        await noticed(embedder)
+        pid = await killed(embedder)
         assert (await embedder.embed_documents(["alive"], soon())).shape == (1, 384)
-        assert worker_of(embedder) != killed
+        assert worker_of(embedder) != pid
+
+
+async def test_it_is_started_again_before_anybody_asks(embedder: EmbedderProcess) -> None:
+    """So the next query finds the model loaded, however long nobody asks."""
+    for _ in range(2):
+        pid = await killed(embedder)
+
+        async def answers(pid: int = pid) -> bool:
+            return embedder.pid not in {None, pid} and embedder.is_ready
+
+        await until(answers, "it is started again", 20)
+        vector, _ = await embedder.embed_query("alive", Deadline.after(1))
+        assert vector.shape == (384,)
+
+
+async def test_a_query_does_not_wait_for_a_start(embedder: EmbedderProcess) -> None:
+    """One with little time is told at once, and one with plenty waits, as a document does."""
+    await killed(embedder)
+    began = time.monotonic()
+    document = asyncio.create_task(embedder.embed_documents(["waits"], soon()))
+    for ask in (embedder.embed_query("x", Deadline.after(1)), embedder.ping(Deadline.after(1))):
+        with pytest.raises(BackendStarting, match="still starting"):
+            await ask
+    assert time.monotonic() - began < 0.4
+    assert (await embedder.embed_query("x", soon()))[0].shape == (384,)
+    assert (await document).shape == (1, 384)
+
+
+async def test_a_query_behind_a_deadly_text_is_told_at_once(embedder: EmbedderProcess) -> None:
+    """It waits neither for the new process nor behind the documents that do."""
+    deadly = asyncio.create_task(embedder.embed_documents(["word " * 500] * 64, soon()))
+    waiting = asyncio.create_task(embedder.embed_documents(["short"], soon()))
+    query = asyncio.create_task(embedder.embed_query("x", Deadline.after(20)))
+    await asyncio.to_thread(busy, worker_of(embedder))
+    await killed(embedder)
+    with pytest.raises(BackendStarting):
+        await query
+    assert not waiting.done()
+    with pytest.raises(EmbedderDied):
+        await deadly
+    assert (await waiting).shape == (1, 384)
+
+
+async def test_it_says_why_it_does_not_start_and_heals(model_path: Path, tmp_path: Path) -> None:
+    """Who asks meanwhile gets the reason at once; when the model is there again, nobody has to do anything."""
+    model = tmp_path / "model.gguf"
+    shutil.copy(model_path, model)
+    embedder = await EmbedderProcess.start(EmbedderOptions(model))
+    content = model.read_bytes()
+    model.unlink()
+    await killed(embedder)
+
+    async def told() -> bool:
+        try:
+            await embedder.embed_query("x", Deadline.after(1))
+        except BackendUnavailable as exc:
+            return "the embedder does not start: " in str(exc)
+        return False
+
+    async def answers() -> bool:
+        return embedder.is_ready
+
+    await until(told, "the reason is known", 30)
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable, match="the embedder does not start: "):
+            await embedder.embed_query("x", Deadline.after(1))
+    model.write_bytes(content)
+    await until(answers, "it is started again", 30)
+    assert (await embedder.embed_query("x", Deadline.after(1)))[0].shape == (384,)
+    await embedder.close()
 
 
 async def test_a_death_over_a_request_is_reported_to_it_alone(embedder: EmbedderProcess) -> None:

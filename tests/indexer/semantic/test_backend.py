@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from indexer.backend import Query
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
-from indexer.errors import BackendUnavailable, DeadlineExceeded, InvalidQuery
+from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.filtering import Filter, label
 from indexer.registry import open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
@@ -266,10 +267,13 @@ async def test_a_limit_out_of_bounds_is_refused(backend: SemanticBackend, limit:
 
 
 async def test_a_passed_deadline_is_reported(writer: SemanticWriter, backend: SemanticBackend) -> None:
-    """Waiting for the embedder's start or for the database ends at the deadline, and the next query is answered."""
+    """Before the embedder has started, and while it works; and the next query is answered."""
     await put(writer, upsert("a", FILES, offset=1))
     with pytest.raises(DeadlineExceeded):
-        await backend.search(Query(FILES, 10, Deadline.after(0.001)))
+        await backend.search(Query(FILES, 10, Deadline.after(0)))
+    assert await found(backend, FILES) == ["a"]
+    with pytest.raises(DeadlineExceeded):
+        await backend.search(Query(WEATHER * 20, 10, Deadline.after(0.001)))
     assert await found(backend, FILES) == ["a"]
 
 
@@ -326,6 +330,50 @@ async def test_vectors_of_queries_are_given_up_when_memory_is_short(
         await memory.relieve()
     await backend.close()
     assert embedded == [1, 2]
+
+
+async def test_a_search_does_not_wait_for_the_embedder(
+    writer: SemanticWriter, database_dsn: str, model_path: Path
+) -> None:
+    """While it is started for the first time, or again, a search says so at once, and the documents are still there."""
+    await put(writer, upsert("w", WEATHER, offset=1))
+    backend = SemanticBackend(database_dsn, EmbedderOptions(model_path), Metrics())
+    backend.start_embedder()
+    starting = [backend.is_starting]
+    began = time.monotonic()
+    for ask_it in (backend.search(Query("forecast", 5, Deadline.after(1))), backend.stats(Deadline.after(1))):
+        with pytest.raises(BackendStarting, match="the embedder is still starting"):
+            await ask_it
+    assert time.monotonic() - began < 0.4
+    assert list(await backend.fetch([DocumentId("w")], soon())) == ["w"]
+    assert await found(backend, "forecast") == ["w"], "a search with time to spare waits"
+    starting.append(backend.is_starting)
+    assert starting == [True, False]
+    await backend.close()
+
+
+async def test_a_model_that_is_not_there_is_loaded_when_it_is(
+    writer: SemanticWriter, database_dsn: str, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever searches before is told why there is no answer; the start is over, so that nobody waits for it."""
+    monkeypatch.setattr("indexer.semantic.query_model.RETRY_SECONDS", 0.1)
+    await put(writer, upsert("w", WEATHER, offset=1))
+    model = tmp_path / "model.gguf"
+    backend = SemanticBackend(database_dsn, EmbedderOptions(model), Metrics())
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable, match=r"model\.gguf cannot be read"):
+            await ask(backend, "forecast")
+        assert not backend.is_starting
+    shutil.copy(model_path, model)
+
+    async def answers() -> bool:
+        try:
+            return await found(backend, "forecast") == ["w"]
+        except BackendUnavailable:
+            return False
+
+    await until(answers, "the model is loaded", 30)
+    await backend.close()
 
 
 async def test_the_embedder_is_started_before_anybody_searches(database_dsn: str, model_path: Path) -> None:

@@ -8,9 +8,10 @@ import asyncio
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Final, ParamSpec, TypeVar
 
 from indexer.backend import Answer, BlockingSearcher, IndexStats, Query
@@ -180,7 +181,7 @@ class ThreadedBackend:
         self._live = searcher
         self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"{name}-search")
         self._name = name
-        self._waiting: set[Event] = set()
+        self._waiting: set[_Waiting] = set()
 
     async def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`."""
@@ -214,33 +215,63 @@ class ThreadedBackend:
     async def _run(self, deadline: Deadline, call: Callable[[], T]) -> T:
         if len(self._waiting) >= MAX_WAITING:
             raise BackendUnavailable(f"{MAX_WAITING} calls are waiting for the threads of {self._name}")
-        unwanted = Event()
-        self._waiting.add(unwanted)
+        waiting = _Waiting()
+        self._waiting.add(waiting)
 
         def on_time() -> T:
-            self._waiting.discard(unwanted)
-            if unwanted.is_set():
+            self._waiting.discard(waiting)
+            if waiting.in_vain:
                 raise DeadlineExceeded("nobody waits for it any more")
             deadline.check()  # it may have waited for a thread longer than anybody waits for the answer
             return call()
 
         # Not cancelled when its time is up: what is cancelled stays in the executor's queue as well, but uncounted,
-        # and threads that hang would let that queue grow for ever.
-        running = asyncio.wrap_future(self._executor.submit(on_time))
-        running.add_done_callback(_forget_failure)
+        # and threads that hang would let that queue grow for ever. What it gave is asked of the executor's future: one
+        # of asyncio's that followed it, and a wait for that, would be half of what a short call costs.
+        running = self._executor.submit(on_time)
         try:
-            done, _ = await asyncio.wait({running}, timeout=deadline.remaining())
+            await _ended(running, deadline.remaining())
         finally:
-            unwanted.set()
-        if not done:
+            waiting.in_vain = True
+        if not running.done():
             raise DeadlineExceeded("the deadline passed")
+        if running.cancelled():
+            raise asyncio.CancelledError  # the backend was closed
         return running.result()
 
 
-def _forget_failure(running: "asyncio.Future[T]") -> None:
-    """Nobody may be left to be told; asyncio would log that."""
-    if not running.cancelled():
-        running.exception()
+class _Waiting:
+    """Somebody who waits for a call.
+
+    Attributes:
+        in_vain: whether they have given up, or have their answer.
+    """
+
+    __slots__ = ("in_vain",)
+
+    def __init__(self) -> None:
+        self.in_vain = False
+
+
+async def _ended(running: Future[T], seconds: float) -> None:
+    """Wait until a call has ended, or the time is up."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def wake() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def wake_soon(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(wake)
+
+    running.add_done_callback(wake_soon)
+    timer = loop.call_later(seconds, wake)
+    try:
+        await ended
+    finally:
+        timer.cancel()
 
 
 def _close_unwanted(opened: "Future[BlockingWriter]") -> None:

@@ -86,6 +86,8 @@ def score_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: in
 
 def _count_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: int, budget: TimeBudget) -> Scores:
     """Count in the documents that can be among the best, and give the scores of these, ids left out."""
+    if not any(len(each.uncounted) for each in found):
+        return _largest(np.concatenate([np.empty(0), *(each.scores for each in found)]), limit)
     bounds = np.concatenate([np.empty(0), *(each.bounds for each in found)])
     owners = np.repeat(np.arange(len(found)), [len(each.uncounted) for each in found])
     places = np.concatenate([np.empty(0, np.int64), *(each.uncounted for each in found)])

@@ -1,7 +1,7 @@
 """Which documents of a segment can match, by the trigrams that a plan asks for."""
 
 from functools import reduce
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,13 @@ _FEW_CANDIDATES: Final = 8
 """So many are verified sooner than narrowed."""
 
 Ordinals = npt.NDArray[np.uint32]
-Places = npt.NDArray[np.int64]
+
+
+class _Places(NamedTuple):
+    """Where keys are among a segment's, and how many postings each has."""
+
+    places: list[int]
+    counts: list[int]
 
 
 def candidates(segment: Segment[NativeContents], plan: Plan, only: Filter) -> Ordinals:
@@ -36,7 +42,7 @@ def candidates(segment: Segment[NativeContents], plan: Plan, only: Filter) -> Or
 def fewest_documents(postings: PostingLists, folded: bytes) -> int:
     """How many documents have the rarest trigram of a folded text, deleted ones included; 0 when one is missing."""
     places = _places(postings, trigrams_of(folded))
-    return 0 if places is None else int(places[1].min())
+    return 0 if places is None else min(places.counts)
 
 
 def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
@@ -56,8 +62,7 @@ def _with_all(postings: PostingLists, trigrams: frozenset[int]) -> Ordinals:
     located = _places(postings, trigrams)
     if located is None:
         return np.empty(0, np.uint32)
-    places, counts = located
-    rarest_first = places[np.argsort(counts, kind="stable")].tolist()
+    rarest_first = [place for _, place in sorted(zip(located.counts, located.places, strict=True))]
     found = _ordinals(postings, rarest_first[0])
     for place in rarest_first[1:_MAX_TRIGRAMS]:
         if len(found) <= _FEW_CANDIDATES:
@@ -66,10 +71,11 @@ def _with_all(postings: PostingLists, trigrams: frozenset[int]) -> Ordinals:
     return found
 
 
-def _places(postings: PostingLists, trigrams: frozenset[int]) -> tuple[Places, Places] | None:
-    """Where these keys are among a segment's, and how many postings each has, or None when one of them is not there."""
+def _places(postings: PostingLists, trigrams: frozenset[int]) -> _Places | None:
+    """Where these keys are among a segment's, or None when one of them is not there."""
     places, counts = postings.locate(np.array(sorted(trigrams), np.uint64))
-    return None if (places == ABSENT).any() else (places, counts)
+    known = places.tolist()
+    return None if ABSENT in known else _Places(known, counts.tolist())
 
 
 def _ordinals(postings: PostingLists, place: int) -> Ordinals:

@@ -5,6 +5,7 @@ vector instructions (the idea is the "generic SIMD" of https://github.com/BurntS
 """
 
 from collections.abc import Sequence
+from string import ascii_lowercase
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -21,7 +22,14 @@ _COMMON_BYTES: Final = (
 )
 """Of source code and prose, the most common one last; bytes that are not named are rarer than these."""
 
+_RARITY: Final = bytes(1 + _COMMON_BYTES.find(byte) for byte in range(256))
+"""The place of each byte among the common ones, 0 for the rarest."""
+
+_CASE_MASKS: Final = bytes(_LETTER_CASE if chr(byte) in ascii_lowercase else 0 for byte in range(256))
+"""The mask of each byte of a literal that is searched for in any case."""
+
 _ORBIT_MEMBERS: Final = FOLDED.keys() | set(FOLDED.values())
+_LETTERS_WITH_FOREIGN_FORMS: Final = frozenset(FOLDED[ord(each)] for each in FOREIGN_FORMS)
 
 
 class Texts(NamedTuple):
@@ -64,35 +72,31 @@ class Needle(NamedTuple):
     @classmethod
     def exact(cls, text: str) -> Self:
         """A literal in its own case."""
-        data = np.frombuffer(text.encode(), np.uint8)
-        return cls._of(data, np.zeros_like(data), foreign_forms=False)
+        data = text.encode()
+        return cls._of(data, bytes(len(data)), foreign_forms=False)
 
     @classmethod
     def ignoring_case(cls, text: str) -> Self | None:
         """A literal in any case; None when it holds letters beyond ASCII, whose forms differ by more than a bit."""
-        if any(not each.isascii() and ord(each) in _ORBIT_MEMBERS for each in text):
+        if not text.isascii() and any(not each.isascii() and ord(each) in _ORBIT_MEMBERS for each in text):
             return None
-        lowered = "".join(each.lower() if each.isascii() else each for each in text)
-        data = np.frombuffer(lowered.encode(), np.uint8)
-        letters = (data >= ord("a")) & (data <= ord("z"))
-        masks = np.where(letters, _LETTER_CASE, 0).astype(np.uint8)
-        forms = {chr(FOLDED[ord(each)]) for each in FOREIGN_FORMS}
-        return cls._of(data, masks, foreign_forms=not forms.isdisjoint(lowered))
+        data = text.encode().lower()  # of bytes, letters of ASCII alone have another case
+        foreign_forms = not _LETTERS_WITH_FOREIGN_FORMS.isdisjoint(data)
+        return cls._of(data, data.translate(_CASE_MASKS), foreign_forms=foreign_forms)
 
     @classmethod
     def of_masks(cls, masks: Sequence[int]) -> Self:
         """A literal of which each byte is given as the mask of what it may be: one byte, or a letter in both cases."""
-        both = [each.bit_count() > 1 for each in masks]
-        values = np.array([each.bit_length() - 1 for each in masks], np.uint8)  # of letters, the lower case
-        values.setflags(write=False)
-        return cls._of(values, np.where(both, _LETTER_CASE, 0).astype(np.uint8), foreign_forms=False)
+        values = bytes(each.bit_length() - 1 for each in masks)  # of letters, the lower case
+        both = bytes(_LETTER_CASE if each.bit_count() > 1 else 0 for each in masks)
+        return cls._of(values, both, foreign_forms=False)
 
     @classmethod
-    def _of(cls, values: Bytes, masks: Bytes, *, foreign_forms: bool) -> Self:
-        rarest_first = sorted(range(len(values)), key=lambda place: _COMMON_BYTES.find(int(values[place])))
-        masks.setflags(write=False)  # kernels tell arrays by whether they may be written to
+    def _of(cls, values: bytes, masks: bytes, *, foreign_forms: bool) -> Self:
+        rarest_first = sorted(range(len(values)), key=values.translate(_RARITY).__getitem__)
         first, second, third = (rarest_first[min(place, len(values) - 1)] for place in range(3))
-        return cls(values, masks, first, second, third, foreign_forms)
+        arrays = np.frombuffer(values, np.uint8), np.frombuffer(masks, np.uint8)  # as kernels ask for them, read-only
+        return cls(*arrays, first, second, third, foreign_forms)
 
 
 TEXTS: Final = record(Texts, readable(uint8), readable(uint64))

@@ -152,7 +152,7 @@ def clear_patterns() -> None:
 def _compile_literal(text: str, detail: str) -> Pattern:
     if not 1 <= len(text) <= MAX_LITERAL_CHARACTERS:
         raise InvalidQuery(f"query: a literal must have 1 to {MAX_LITERAL_CHARACTERS} characters, got {len(text)}")
-    options = _options(case_sensitive=any(character.isupper() for character in text))
+    options = _options(case_sensitive=_has_upper_case(text))
     options.literal = True
     compiled = _compile(text, options)
     instructions = min(compiled.programsize, _LITERAL_INSTRUCTIONS)
@@ -162,6 +162,12 @@ def _compile_literal(text: str, detail: str) -> Pattern:
     source = Source(re2.escape(text), as_regex, line_local=not crosses_lines, crosses_lines=crosses_lines)
     regex = WindowedRegex(compiled, instructions, crosses_lines=source.crosses_lines)
     return Pattern(compiled, source, regex, plan_literal(text), needle=needle, detail=detail)
+
+
+def _has_upper_case(text: str) -> bool:
+    if text.isascii():
+        return text != text.lower()
+    return any(character.isupper() for character in text)
 
 
 def _compile_regex(regex: str, flags: str) -> Pattern:

@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from indexer.native.syntax import Characters, Choice, Node, NotUnderstood, Repeat, Sequence, literal, parse_regex
+from indexer.native.folding import fold_text
+from indexer.native.syntax import Characters, Choice, Node, NotUnderstood, Repeat, Sequence, parse_regex
 
 TRIGRAM_BYTES: Final = 3
 
@@ -50,7 +51,7 @@ EVERYTHING: Final = Everything()
 
 def plan_literal(text: str) -> Plan:
     """The plan for a text that stands for itself, in any case."""
-    return _plan(literal(text))
+    return _plan_of_string(fold_text(text))
 
 
 def plan_regex(pattern: str) -> Plan:
@@ -71,7 +72,7 @@ def required_literals(pattern: str) -> frozenset[str]:
 
 def trigrams_of(data: bytes) -> frozenset[int]:
     """The distinct trigrams of folded UTF-8, each as the number that its three bytes make, big-endian."""
-    return frozenset(int.from_bytes(data[at : at + TRIGRAM_BYTES], "big") for at in range(len(data) - 2))
+    return frozenset(one << 16 | two << 8 | three for one, two, three in zip(data, data[1:], data[2:], strict=False))
 
 
 Strings = frozenset[str]
@@ -176,11 +177,11 @@ def _common_beginning(texts: Collection[str]) -> str:
 
 
 def _plan_of_strings(strings: Strings) -> Plan:
-    return _any_of([_plan_of_string(each) for each in sorted(strings)])
+    return _any_of([_plan_of_string(each.encode()) for each in sorted(strings)])
 
 
-def _plan_of_string(text: str) -> Plan:
-    trigrams = trigrams_of(text.encode())
+def _plan_of_string(folded: bytes) -> Plan:
+    trigrams = trigrams_of(folded)
     return AllTrigrams(trigrams) if trigrams else EVERYTHING
 
 

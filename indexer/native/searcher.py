@@ -68,15 +68,18 @@ class NativeSearcher(SegmentedSearcher[NativeContents]):
         budget = TimeBudget(query.deadline)
         verifier = Verifier(pattern, budget)
         found = [
-            MatchingDocuments(segment, verifier.find(segment.contents, possible))
+            MatchingDocuments(segment, matching)
             for segment in snapshot.segments
             if len(possible := candidates(segment, pattern.plan, query.only))
+            and len((matching := verifier.find(segment.contents, possible)).ordinals)
         ]
         total = sum(map(len, found))
         if budget.cut_short and not total:
             raise DeadlineExceeded(
                 "the deadline passed before a match was found; a longer literal part narrows the search"
             )
+        if not total:
+            return Answer([], 0, snapshot.manifest.watermark, detail=pattern.detail)
         budget.begin_ranking()
         score_best(found, verifier, query.limit, budget)
         hits = best_hits([each.matches() for each in found], query.limit)

@@ -78,11 +78,6 @@ def parse_regex(pattern: str) -> Node:
     return node
 
 
-def literal(text: str) -> Node:
-    """The tree of a text that stands for itself."""
-    return Sequence(tuple(_character(each) for each in text))
-
-
 class _Parser:
     """Recursive descent, one method a rule of the grammar."""
 

@@ -68,6 +68,8 @@ class Verifier:
         if needle is None and lines is None:
             return self.find_by_regex(contents, candidates.tolist())
         foreign = self._foreign(contents, candidates, needle)
+        if foreign is None:
+            return _joined(*self._by_kernels(contents, candidates, needle, lines))
         return _joined(
             *self._by_kernels(contents, candidates[~foreign], needle, lines),
             self.find_by_regex(contents, candidates[foreign].tolist()),
@@ -107,11 +109,14 @@ class Verifier:
             self._budget.cut_short = True
             return False
 
-    def _foreign(self, contents: NativeContents, ordinals: Ordinals, needle: Needle | None) -> npt.NDArray[np.bool_]:
-        """Which documents the kernels cannot search, since a letter may have a form beyond ASCII there."""
-        if self._pattern.ignoring_case or (needle is not None and needle.foreign_forms):
-            return contents.foreign[ordinals] > 0
-        return np.zeros(len(ordinals), np.bool_)
+    def _foreign(
+        self, contents: NativeContents, ordinals: Ordinals, needle: Needle | None
+    ) -> npt.NDArray[np.bool_] | None:
+        """Which documents the kernels cannot search, for a letter may have a form beyond ASCII there; None for none."""
+        if not self._pattern.ignoring_case and (needle is None or not needle.foreign_forms):
+            return None
+        foreign = contents.foreign[ordinals] > 0
+        return foreign if foreign.any() else None
 
     def _by_kernels(
         self, contents: NativeContents, candidates: Ordinals, needle: Needle | None, lines: LinePattern | None
@@ -192,9 +197,7 @@ class Verifier:
 
     def _parts(self, contents: NativeContents, ordinals: Ordinals) -> Iterator[Ordinals]:
         """Documents in groups of about `_CALL_BYTES`, until the time is up."""
-        ends = np.cumsum(contents.lengths(ordinals))
-        limits = np.arange(_CALL_BYTES, int(ends[-1]) if len(ends) else 0, _CALL_BYTES)
-        for part in np.split(ordinals, np.searchsorted(ends, limits)):
+        for part in _split(ordinals, contents.lengths(ordinals)):
             if self._budget.spent:
                 self._budget.cut_short = True
                 return
@@ -225,6 +228,15 @@ def _matching(ordinals: Ordinals, tallies: Tallies) -> Found:
     return Found(ordinals[matching], tallies.of(matching))
 
 
+def _split(ordinals: Ordinals, lengths: Numbers) -> Sequence[Ordinals]:
+    """Groups of about `_CALL_BYTES`: one, if that is enough, as it nearly always is."""
+    if int(lengths.sum()) <= _CALL_BYTES:
+        return [ordinals]
+    ends = np.cumsum(lengths)
+    limits = np.arange(_CALL_BYTES, int(ends[-1]), _CALL_BYTES)
+    return np.split(ordinals, np.searchsorted(ends, limits))
+
+
 def _rarest(contents: NativeContents, needles: Sequence[Needle]) -> Needle | None:
     """The needle that few documents can hold."""
     return min(needles, key=lambda each: fewest_documents(contents.postings, each.values.tobytes()), default=None)
@@ -240,5 +252,7 @@ def _rarest_set(contents: NativeContents, choices: Sequence[Sequence[Needle]]) -
 
 
 def _joined(*parts: Found) -> Found:
+    if len(parts) == 1:
+        return parts[0]
     ordinals = np.concatenate([np.empty(0, np.uint32), *(each.ordinals for each in parts)])
     return Found(ordinals, Tallies.joined([each.tallies for each in parts]))

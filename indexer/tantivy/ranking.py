@@ -10,19 +10,20 @@ from typing import Final
 import tantivy
 
 from indexer.errors import InvalidQuery
-from indexer.tantivy.schema import ID
+from indexer.tantivy.hit_ids import HitIds
 
 MAX_LIMIT: Final = 10_000
 TIE_DEPTH: Final = 16_384
 
 
 def best_hits(
-    searcher: tantivy.Searcher, query: tantivy.Query, limit: int, *, order_by: str | None = None
+    searcher: tantivy.Searcher, ids: HitIds, query: tantivy.Query, limit: int, *, order_by: str | None = None
 ) -> tuple[int, list[tuple[str, float]]]:
     """How many documents match, and the best of them as (id, score), best first.
 
     Args:
         searcher: the snapshot to ask.
+        ids: of its documents.
         query: what to look for.
         limit: how many hits to return at most.
         order_by: a fast field whose value is the score, in place of relevance.
@@ -35,19 +36,14 @@ def best_hits(
     depth = limit + 1
     while True:
         result = searcher.search(query, limit=depth, order_by_field=order_by)
-        hits = [(float(score), address) for score, address in result.hits]
+        hits = result.hits
         complete = len(hits) < depth or hits[-1][0] < hits[limit - 1][0]
         if complete or depth >= TIE_DEPTH:
             break
         depth = min(depth * 8, TIE_DEPTH)
     cut = hits[min(limit, len(hits)) - 1][0] if hits else 0.0
-    named = [(_id(searcher, address), score) for score, address in hits if score >= cut]
-    named.sort(key=lambda hit: (-hit[1], hit[0]))
-    return _total(result), named[:limit]
-
-
-def _id(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> str:
-    return str(searcher.doc(address)[ID][0])
+    ranked = sorted((-float(score), ids[address]) for score, address in hits if score >= cut)
+    return _total(result), [(name, -negated) for negated, name in ranked[:limit]]
 
 
 def _total(result: tantivy.SearchResult) -> int:

@@ -4,6 +4,7 @@ Each commit replaces Tantivy's manifest, so one `stat` tells whether there is so
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from indexer.tantivy.compiler import Compiler
 from indexer.tantivy.counting import count_matches, count_values, with_ids
 from indexer.tantivy.dumping import stored_documents
 from indexer.tantivy.explaining import explain
+from indexer.tantivy.hit_ids import HitIds
 from indexer.tantivy.marker import committed_watermarks, recover_watermark
 from indexer.tantivy.narrowing import narrowed
 from indexer.tantivy.ranking import best_hits
@@ -51,6 +53,7 @@ class _Snapshot(NamedTuple):
 
     stamp: tuple[int, int]
     searcher: tantivy.Searcher
+    ids: HitIds
     watermark: Watermark
 
 
@@ -70,6 +73,7 @@ class TantivySearcher:
             raise BackendUnavailable(f"{generation.directory} was not written yet")
         self._generation = generation
         self._created_at = generation.created_at
+        self._manifest = os.fspath(segments_directory(generation) / MANIFEST)
         self._index = open_index(generation)
         self._schema = self._index.schema
         self._compiler = Compiler(self._schema, generation.settings.analyzer)
@@ -84,7 +88,7 @@ class TantivySearcher:
             compiled = self._compiler.compile(understood.node, snapshot.searcher)
             query.deadline.check()
             among = narrowed(self._schema, compiled, query.only)
-            total, named = best_hits(snapshot.searcher, among, query.limit)
+            total, named = best_hits(snapshot.searcher, snapshot.ids, among, query.limit)
             query.deadline.check()
         hits = [Hit(DocumentId(name), score) for name, score in named]
         return Answer(hits, total, snapshot.watermark, detail=understood.detail)
@@ -95,7 +99,7 @@ class TantivySearcher:
             snapshot = self._snapshot()
             among = narrowed(self._schema, self._compiler.every_document(), only)
             deadline.check()
-            total, named = best_hits(snapshot.searcher, among, limit, order_by=TIMESTAMP)
+            total, named = best_hits(snapshot.searcher, snapshot.ids, among, limit, order_by=TIMESTAMP)
         return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
 
     def count(self, asked: FacetQuery) -> FacetCounts:
@@ -178,12 +182,12 @@ class TantivySearcher:
             self._index.reload()
             searcher = self._index.searcher()
             watermark = recover_watermark(self._generation, self._schema, searcher)
-            self._seen = _Snapshot(stamp, searcher, watermark)
+            self._seen = _Snapshot(stamp, searcher, HitIds(searcher), watermark)
             return self._seen
 
     def _stamp(self) -> tuple[int, int]:
         """Taken before the manifest is read, so that a commit in between is seen the next time."""
-        status = (segments_directory(self._generation) / MANIFEST).stat()
+        status = os.stat(self._manifest)  # noqa: PTH116 - the hot path of every query
         return (status.st_ino, status.st_mtime_ns)
 
     def _stored(self, searcher: tantivy.Searcher, ids: Sequence[DocumentId]) -> dict[DocumentId, StoredDocument]:

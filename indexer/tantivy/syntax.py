@@ -101,6 +101,8 @@ def understand(text: str) -> ParsedQuery:
         raise InvalidQuery(f"query must be at most {MAX_CHARACTERS} characters, got {len(text)}")
     # NUL is what sets reserved ids apart, and a lone surrogate is no text.
     text = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    if _PLAIN.fullmatch(text) and _OPERATORS.isdisjoint(text.split()):
+        return _as_words(text, "")
     try:
         node = parse(text)
     except QuerySyntaxError as exc:
@@ -154,6 +156,9 @@ def _leaves(node: Node) -> Iterator[Node]:
 
 
 _OPERATORS: Final = frozenset({"AND", "OR", "NOT"})
+
+_PLAIN: Final = re.compile(r"\s*\w[\w\s]*")
+"""Nothing but words, unless one of them is an operator: most queries, which need not be taken apart."""
 
 _TOKEN: Final = re.compile(
     r"""

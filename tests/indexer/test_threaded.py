@@ -1,6 +1,7 @@
 """Blocking engines on the event loop: which thread runs what, and what happens when nobody waits any more."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -439,3 +440,48 @@ async def test_closing_waits_for_the_searches_that_run(live: LiveSearcher, opene
     searcher.gate.set()
     await asyncio.gather(running, closing)
     assert (searcher.closed, searcher.closed_while_searching) == (True, False)
+
+
+async def test_closing_gives_up_what_no_thread_has_begun(live: LiveSearcher, opened: Openings, tmp_path: Path) -> None:
+    """Whoever waits for it is told at once, and not at the deadline."""
+    open_or_create_live(tmp_path, SETTINGS)
+    live.current()
+    searcher = opened.searchers[0]
+    searcher.gate.clear()
+    backend = ThreadedBackend(live, name="fake", threads=1)
+    running = asyncio.create_task(backend.search(query()))
+    await until(searcher.entered)
+    queued = asyncio.create_task(backend.search(query()))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(backend.close())
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(queued, PATIENCE / 2)
+    searcher.gate.set()
+    assert (await running).detail == "g000001"
+    await closing
+
+
+@pytest.mark.parametrize("failure", [BackendUnavailable("damaged"), KeyboardInterrupt()])
+async def test_a_failure_reaches_whoever_waits_and_nobody_else(
+    live: LiveSearcher, opened: Openings, tmp_path: Path, failure: BaseException
+) -> None:
+    """One that comes when nobody waits any more is not told to the loop, which would log it."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    open_or_create_live(tmp_path, SETTINGS)
+    live.current()
+    searcher = opened.searchers[0]
+    searcher.failure = failure
+    backend = ThreadedBackend(live, name="fake", threads=1)
+    with pytest.raises(type(failure)) as raised:
+        await backend.search(query())
+    assert raised.value is failure
+    searcher.gate.clear()
+    late = asyncio.create_task(backend.search(query(Deadline.after(0.05))))
+    with pytest.raises(DeadlineExceeded, match="the deadline passed"):
+        await late
+    searcher.gate.set()
+    await backend.close()
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []

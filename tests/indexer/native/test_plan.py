@@ -75,6 +75,13 @@ def test_literal_loses_no_match(pattern: str, text: str) -> None:
         assert admits(plan_literal(pattern), trigrams_of(fold_text(text + pattern.swapcase())))
 
 
+@given(text=st.text(alphabet="abkKsſ\u212aßẞéÉ*( ", min_size=1, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_a_literal_is_planned_as_the_same_text_in_a_regex(text: str) -> None:
+    """It names every trigram of the folded text, and not only such as no match lacks."""
+    assert plan_literal(text) == plan_regex(f"\\Q{text}\\E")
+
+
 def _strings(*texts: str) -> Plan:
     plans = tuple(AllTrigrams(trigrams_of(text.encode())) for text in texts)
     return plans[0] if len(plans) == 1 else AnyOf(plans)

@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from indexer.errors import InvalidQuery
@@ -134,3 +136,23 @@ def test_parse_alone_reports_syntax_errors() -> None:
     """The grammar itself does not fall back."""
     with pytest.raises(QuerySyntaxError):
         parse("(a")
+
+
+@given(st.text(alphabet=st.sampled_from("ab ANDORT\0\t\x1c\u20031é_"), max_size=40))
+@example("AND")
+@example("a AND b")
+@example("a\x1cOR\u2003b")
+@example("\0")
+def test_words_alone_are_read_as_the_grammar_reads_them(text: str) -> None:
+    """They are not taken apart by it, so what it says of operators must be said all the same."""
+    try:
+        understood = parse(text.replace("\0", " "))
+    except QuerySyntaxError:
+        assert understand(text).detail.startswith("read as plain words")
+        return
+    assert understand(text).detail == ""
+    words = dict.fromkeys(re.findall(r"\w+", text))
+    if words.keys().isdisjoint({"AND", "OR", "NOT"}):
+        assert understand(text).node == should(*map(Word, words))
+    else:
+        assert understand(text).node in {understood, should(*map(Word, words))}

@@ -179,7 +179,8 @@ def _note(span: Span, status: int, body: bytes) -> None:
     span.answered += 1
     if answer.partial:
         span.partial += 1
-        _exemplify(span, "; ".join(f"{name}: {each.error}" for name, each in answer.backends.items() if each.error))
+        missing = [f"{name}: {each.error}" for name, each in answer.backends.items() if each.error]
+        _exemplify(span, "; ".join(missing) or "all methods answered, but not all documents could be fetched")
 
 
 def _exemplify(span: Span, told: str) -> None:

@@ -65,6 +65,7 @@ class Findings(msgspec.Struct, frozen=True):
         lag_p99: of each index before the bursts, in seconds.
         gone: processes of ours that were there at the beginning and not until the end.
         drifts: of each process that lived through all of the constant load.
+        processor: seconds that each kind of process used under the constant load.
         stretches: for plots.
     """
 
@@ -75,6 +76,7 @@ class Findings(msgspec.Struct, frozen=True):
     lag_p99: dict[str, float]
     gone: list[str]
     drifts: dict[str, Drift]
+    processor: dict[str, float]
     stretches: list[Stretch]
 
 
@@ -109,11 +111,17 @@ class _Reading:
         self._last: set[str] = set()
         self._stretches: list[Stretch] = []
         self._pending: list[Sample] = []
+        self._before: dict[str, float] = {}
+        self._after: dict[str, float] = {}
 
     def add(self, sample: Sample) -> None:
         ours = {name for name in sample.processes if not name.startswith(_NOT_OURS)}
         self._first = self._first or ours
         self._last = ours
+        if sample.phase == STEADY:
+            used = {name: each.processor for name, each in sample.processes.items()}
+            self._before = used | self._before
+            self._after |= used
         healthy = sample.health == "healthy"
         if sample.phase == BURSTS:
             self._overloaded += not healthy
@@ -141,8 +149,15 @@ class _Reading:
             lag_p99={index: each.percentile(_P99) or 0.0 for index, each in self._lag.items()},
             gone=sorted(self._first - self._last),
             drifts=_drifts([each for each in self._stretches if each.phase == STEADY], warm_up),
+            processor=self._processor(),
             stretches=self._stretches,
         )
+
+    def _processor(self) -> dict[str, float]:
+        kinds: dict[str, float] = defaultdict(float)
+        for name, seconds in self._after.items():
+            kinds[name.rpartition(" ")[0]] += seconds - self._before[name]
+        return dict(sorted(kinds.items(), key=lambda kind: -kind[1]))
 
     def _together(self, first: Sample, other: Sample) -> bool:
         same = math.floor(first.at / self._seconds) == math.floor(other.at / self._seconds)
@@ -167,6 +182,7 @@ def _median(usages: Sequence[Usage]) -> Usage:
         int(median(each.memory for each in usages)),
         int(median(each.handles for each in usages)),
         int(median(each.threads for each in usages)),
+        median(each.processor for each in usages),
     )
 
 
@@ -198,6 +214,11 @@ def per_service(processes: Mapping[str, Usage]) -> dict[str, Usage]:
     for name, used in processes.items():
         services[name.split()[0]].append(used)
     return {
-        name: Usage(sum(e.memory for e in used), sum(e.handles for e in used), sum(e.threads for e in used))
+        name: Usage(
+            sum(each.memory for each in used),
+            sum(each.handles for each in used),
+            sum(each.threads for each in used),
+            sum(each.processor for each in used),
+        )
         for name, used in sorted(services.items())
     }

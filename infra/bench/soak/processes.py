@@ -3,6 +3,7 @@
 `psutil` reads the same files, and a dozen more.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,10 @@ import psutil
 
 _PROC: Final = Path("/proc")
 _ROLES: Final = {"multiprocessing.spawn": "worker", "multiprocessing.resource_tracker": "tracker"}
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_USER_TIME: Final = 11
+"""Place of `utime` behind the name in /proc/PID/stat (proc_pid_stat(5)); `stime` follows it."""
+
 _EMBEDDER: Final = "indexer.embedding.worker"
 
 
@@ -22,11 +27,13 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
         memory: bytes of anonymous memory (`RssAnon`, proc_pid_status(5)).
         handles: open files.
         threads: of it.
+        processor: seconds of processor that it has used since it began, in the kernel too.
     """
 
     memory: int
     handles: int
     threads: int
+    processor: float = 0.0
 
 
 class ProcessTable:
@@ -79,8 +86,10 @@ def _usage(pid: int) -> Usage | None:
     try:
         told = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
         handles = sum(1 for _ in (folder / "fd").iterdir())
+        _, _, fields = (folder / "stat").read_text().rpartition(")")  # the name before it may hold anything
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     if "RssAnon" not in told:  # a process that has ended and is not waited for yet
         return None
-    return Usage(int(told["RssAnon"].split()[0]) * 1024, handles, int(told["Threads"]))
+    processor = sum(map(int, fields.split()[_USER_TIME : _USER_TIME + 2])) / _TICKS
+    return Usage(int(told["RssAnon"].split()[0]) * 1024, handles, int(told["Threads"]), processor)

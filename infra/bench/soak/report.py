@@ -65,6 +65,9 @@ def render(
         "## Processes",
         "Under the constant load, after the warm-up. Memory in MB: at its end, and the growth an hour (95 % interval).",
         _processes(results),
+        "## Processor",
+        "Under the constant load, changes of documents and the idle work of all processes included.",
+        _processor(results),
         *(f"## {title}\n\n![{title}]({name})" for title, name in pictures.items()),
     ]
     return "\n\n".join(blocks) + "\n"
@@ -142,6 +145,14 @@ def _process(name: str, drift: Drift, used: Usage) -> tuple[str, ...]:
         growth = f"{slope:+.1f} ({low:+.1f} to {high:+.1f})"
     handles, threads = f"{used.handles} +-{drift.handles:g}", f"{used.threads} +-{drift.threads:g}"
     return name, f"{used.memory / 1e6:.0f}", growth, handles, threads
+
+
+def _processor(results: Results) -> str:
+    answered = max(1, results.steady.answered)
+    used = results.findings.processor
+    rows = [(kind, f"{seconds:.1f}", _ms(seconds / answered)) for kind, seconds in used.items()]
+    total = sum(used.values())
+    return _table(("processes", "seconds", "ms a search"), [*rows, ("all", f"{total:.1f}", _ms(total / answered))])
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -26,6 +26,7 @@ from infra.bench.soak.trend import Trend
 
 DAY = SoakPlan(86_400, 100, 5, 100_000, 100, 10)
 AB = AbFigures("ab -n 100000 -c 100 URL", 100_000, 0, 99_000, 900.0, 111.0, {50: 100, 99: 180, 100: 250})
+CIRCUMSTANCES = Circumstances(Machine("a|b", 2, "Linux", "3.11"), "0.1.0", datetime(2026, 1, 2, tzinfo=UTC), 0.5)
 FLAT = Drift(Trend(1e5, -2e5, 4e5), 1.0, 0.0)
 
 
@@ -43,7 +44,7 @@ def outcome(
 
 def findings(**other: object) -> Findings:
     """Those of a run in which all was well."""
-    well = Findings(700, 700, {}, 0, {"bm25": 1.2, "semantic": 3.0}, [], {"api 1": FLAT, "kafka 2": FLAT}, [])
+    well = Findings(700, 700, {}, 0, {"bm25": 1.2, "semantic": 3.0}, [], {"api 1": FLAT, "kafka 2": FLAT}, {}, [])
     return msgspec.structs.replace(well, **other)
 
 
@@ -189,6 +190,26 @@ def test_a_process_of_ours_that_is_replaced_is_seen_and_a_connection_to_postgres
     assert found.gone == ["api worker 1"]
 
 
+def test_the_processor_that_a_search_takes_is_told_by_kinds_of_processes() -> None:
+    """What was used under the constant load alone, of processes that came later too."""
+    worker, embedder = "api worker 7", "api embedder 8"
+    seen = [
+        sample(0, OPENING, processes={worker: Usage(1, 1, 1, 3.0)}),
+        sample(1, processes={worker: Usage(1, 1, 1, 10.0)}),
+        sample(
+            2, processes={worker: Usage(1, 1, 1, 12.0), embedder: Usage(1, 1, 1, 1.0), "kafka 9": Usage(1, 1, 1, 5)}
+        ),
+        sample(3, processes={worker: Usage(1, 1, 1, 16.0), embedder: Usage(1, 1, 1, 1.5)}),
+        sample(4, BURSTS, processes={worker: Usage(1, 1, 1, 99.0)}),
+    ]
+    found = find(seen, seconds=5, warm_up=0)
+    assert found.processor == {"api worker": 6.0, "api embedder": 0.5, "kafka": 0.0}
+    told = results(findings=found, steady=outcome(rate=10, seconds=10))
+    report = render(DAY, CIRCUMSTANCES, judge(DAY, told), told, {})
+    assert "| api worker | 6.0 | 60.0 |" in report
+    assert "| all | 6.5 | 65.0 |" in report
+
+
 @pytest.mark.parametrize(("limit", "tries"), [(700, 5), (1_500, 5), (10, 5)])
 async def test_the_highest_rate_is_found_from_both_sides(limit: float, tries: int) -> None:
     """What it gives was sustained, and is no less than half of what could have been, where five tries reach it."""
@@ -248,8 +269,7 @@ def test_the_report_has_every_criterion_and_shows_every_picture(tmp_path: Path) 
     told = results(findings=found, steady=outcome(partial=2))
     criteria = judge(DAY, told)
     pictures = draw(tmp_path, [Span(0.0, 10, 10, latencies=outcome().latencies, last=1.0)], found.stretches)
-    circumstances = Circumstances(Machine("a|b", 2, "Linux", "3.11"), "0.1.0", datetime(2026, 1, 2, tzinfo=UTC), 0.5)
-    text = render(DAY, circumstances, criteria, told, pictures)
+    text = render(DAY, CIRCUMSTANCES, criteria, told, pictures)
     assert text.startswith("# Validation: not passed\n")
     assert all(f"| {each.limit} | {each.measured} | {each.verdict} |" in text for each in criteria)
     assert all(f"]({name})" in text and (tmp_path / name).stat().st_size > 1_000 for name in pictures.values())

@@ -15,8 +15,8 @@ ApiFault
 ├── Overloaded            try again later: too many requests run
 └── SearchUnavailable     no search method could answer: try again later
 
-More are raised where the API wraps a backend, and are the backend's own to everybody else: BackendFailed, BackendBusy
-and BreakerOpen are BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
+More are raised where the API wraps a backend, and are the backend's own to everybody else: BackendFailed and
+BreakerOpen are BackendUnavailable (answer without it), Behind is DeadlineExceeded (it has not read far enough).
 """
 
 import math
@@ -155,10 +155,6 @@ class SearchUnavailable(ApiFault):
 
 class BackendFailed(BackendUnavailable):
     """A backend failed in a way that it does not know itself: a defect, or a panic in native code."""
-
-
-class BackendBusy(BackendUnavailable):
-    """A backend has as many calls under way as it may have at a time."""
 
 
 class BreakerOpen(BackendUnavailable):

@@ -8,6 +8,7 @@ IndexFault
 ├── GenerationUnusable   the files or tables are damaged or of another format: rebuild the index
 ├── SwapRefused          choose another generation, or have one built first
 ├── BackendUnavailable   the backend cannot answer now: answer without it
+│   ├── BackendBusy        the same, because others ask as much as it can answer, and nothing failed
 │   └── BackendStarting    the same, but it will soon, and nothing failed
 ├── DeadlineExceeded     the time ran out inside the backend
 └── InvalidQuery         the client must change the query
@@ -52,6 +53,10 @@ class SwapRefused(IndexFault):
 
 class BackendUnavailable(IndexFault):
     """A backend cannot answer at present."""
+
+
+class BackendBusy(BackendUnavailable):
+    """A backend has as much to do as it can do in time, and was not asked for more."""
 
 
 class BackendStarting(BackendUnavailable):

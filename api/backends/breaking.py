@@ -11,10 +11,9 @@ import structlog
 
 from api.backends.breaker import Breaker, BreakerReport, BreakerRules, BreakerState, Permit, Verdict
 from api.backends.breaker_orders import BreakerOrders, Order
-from api.errors import BackendBusy
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
-from indexer.errors import BackendStarting, DeadlineExceeded, IndexFault, InvalidQuery
+from indexer.errors import BackendBusy, BackendStarting, DeadlineExceeded, IndexFault, InvalidQuery
 from indexer.explanation import Explanation
 from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from api.errors import BackendBusy, BackendFailed
+from api.errors import BackendFailed
 from indexer.backend import Answer, IndexStats, Query, SearchBackend
 from indexer.deadline import Deadline
-from indexer.errors import DeadlineExceeded, IndexFault
+from indexer.errors import BackendBusy, DeadlineExceeded, IndexFault
 from indexer.explanation import Explanation
 from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter

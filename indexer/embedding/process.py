@@ -6,6 +6,7 @@ asked meanwhile for a document waits for it. A query does not, unless it has tim
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -29,13 +30,19 @@ from indexer.embedding.protocol import (
     Vectors,
     encode_frame,
 )
-from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded
+from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 
 MAX_WAITING: Final = 64
 BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 LASTED_SECONDS: Final = 10.0
 """A process that has run for so long did not die of its start."""
+
+_QUEUE_SHARE: Final = 0.5
+"""Of a query's time, that it may wait for its turn: what comes after the embedder takes some of it too."""
+
+_WEIGHT_OF_LAST: Final = 0.1
+"""Of the last request in the moving average of what one takes."""
 
 _COUNT_BATCH: Final = 10_000
 _PATIENCE: Final = 0.1
@@ -71,6 +78,7 @@ class EmbedderProcess:
         self._description: ModelDescription | None = None
         self._ready: asyncio.Future[WorkerLife] = asyncio.get_running_loop().create_future()
         self._trouble = ""
+        self._usual_seconds = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -122,7 +130,7 @@ class EmbedderProcess:
         Raises:
             DeadlineExceeded: the time ran out.
             EmbedderDied: the process ended over this request.
-            BackendUnavailable: too many requests are waiting.
+            BackendBusy: too many requests are waiting.
         """
         counts: list[int] = []
         for start in range(0, len(texts), _COUNT_BATCH):
@@ -145,7 +153,7 @@ class EmbedderProcess:
             TextTooLong: one of the texts is too long.
             DeadlineExceeded: the time ran out.
             EmbedderDied: the process ended over this request.
-            BackendUnavailable: too many requests are waiting.
+            BackendBusy: too many requests are waiting.
         """
         if not texts:
             return np.empty((0, self.description.dimensions), dtype=np.float32)
@@ -163,7 +171,8 @@ class EmbedderProcess:
             DeadlineExceeded: the time ran out.
             EmbedderDied: the process ended over this request.
             BackendStarting: the process is started again, and there is no time to wait for that.
-            BackendUnavailable: too many requests are waiting, or the process does not start.
+            BackendBusy: too many requests are waiting for its turn to come in time.
+            BackendUnavailable: the process does not start.
         """
         clean = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent, and means nothing
         request = Embed([self.description.query_prefix + clean], shorten=True)
@@ -195,16 +204,23 @@ class EmbedderProcess:
             raise EmbedderDied("the embedder was closed")
         if not waits:
             await self._wait_a_little(deadline)
+            self._refuse_a_long_wait(deadline)
         job = _Job(encode_frame(request), waits=waits)
         try:
             self._jobs.put_nowait(job)
         except asyncio.QueueFull as exc:
-            raise BackendUnavailable(f"{MAX_WAITING} requests are waiting for the embedder") from exc
+            raise BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder") from exc
         try:
             async with asyncio.timeout(deadline.remaining()):
                 return await job.answer
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder took too long") from exc
+
+    def _refuse_a_long_wait(self, deadline: Deadline) -> None:
+        """Tell a query at once that its turn would come too late; those before it are as many as can be answered."""
+        waiting = self._jobs.qsize()
+        if waiting * self._usual_seconds > _QUEUE_SHARE * deadline.remaining():
+            raise BackendBusy(f"{waiting} requests are waiting for the embedder")
 
     async def _wait_a_little(self, deadline: Deadline) -> None:
         if self._ready.done():
@@ -222,8 +238,10 @@ class EmbedderProcess:
             job = await self._jobs.get()
             if job.answer.done():  # nobody waits for it any more
                 continue
+            began = time.monotonic()
             try:
                 job.succeed(await self._exchange(job))
+                self._usual_seconds += _WEIGHT_OF_LAST * (time.monotonic() - began - self._usual_seconds)
             except (BackendUnavailable, EmbeddingFault) as exc:
                 job.fail(exc)
             except BaseException:

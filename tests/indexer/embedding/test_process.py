@@ -16,7 +16,7 @@ import pytest
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
 from indexer.embedding.process import MAX_WAITING
-from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded
+from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from tests.system.waiting import until
 
 MANY_WORDS = "word " * 600
@@ -227,9 +227,30 @@ async def test_the_queue_is_bounded(embedder: EmbedderProcess) -> None:
     """Beyond the limit a request is refused at once instead of waiting for ever."""
     waiting = [asyncio.create_task(embedder.count_tokens(["a"], soon())) for _ in range(MAX_WAITING + 2)]
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, BackendUnavailable)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BackendBusy)]
     assert 1 <= len(refused) <= 2
     assert [1] in outcomes
+
+
+async def test_a_query_whose_turn_would_come_too_late_is_refused_at_once(embedder: EmbedderProcess) -> None:
+    """Waiting for it would take its caller's time, and the answers of others; those before it are answered."""
+    for number in range(30):  # by which it learns how long one takes
+        await embedder.embed_query(f"a first query, number {number}", soon())
+
+    async def ask(number: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(BackendBusy, match="requests are waiting"):
+            await embedder.embed_query(f"another query, number {number}", Deadline.after(0.04))
+        return time.monotonic() - began
+
+    patient = asyncio.create_task(embedder.embed_query("one with time", soon()))
+    asking = [asyncio.create_task(ask(number)) for number in range(MAX_WAITING - 2)]
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    refused = [outcome for outcome in outcomes if isinstance(outcome, float)]
+    assert isinstance(outcomes[0], BaseException), "the first one's turn was near"
+    assert len(refused) >= 10
+    assert max(refused) < 0.04
+    await patient
 
 
 async def test_closing_ends_the_process(model_path: Path) -> None:

@@ -221,6 +221,8 @@ def assert_measured(system: System) -> None:
     sampled = {family.name for family in families if family.samples}
     assert {"embed_search_requests", "embed_search_embedding_duration_seconds", "embed_search_cache_misses"} <= sampled
     assert {"embed_search_pool_connections", "embed_search_breaker_state", "embed_search_index_lag_seconds"} <= sampled
+    turns = [sample.value for family in families for sample in family.samples if sample.name.endswith("search_turns")]
+    assert sum(turns) >= 2, "no worker paces its searches"
 
 
 async def test_a_second_start_on_the_same_directory_is_refused_with_the_reason(directory: Path, tmp_path: Path) -> None:

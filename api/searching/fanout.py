@@ -73,12 +73,11 @@ class Fanout:
             backends: by method.
             query: what to ask.
         """
+        *others, last = backends
         async with asyncio.TaskGroup() as group:
-            tasks = {
-                method: group.create_task(self._told(method, backend, partial(backend.search, query), query.deadline))
-                for method, backend in backends.items()
-            }
-        return {method: task.result() for method, task in tasks.items()}
+            tasks = {method: group.create_task(self._searched(method, backends[method], query)) for method in others}
+            outcome = await self._searched(last, backends[last], query)
+        return {method: task.result() for method, task in tasks.items()} | {last: outcome}
 
     async def first_newest(
         self, backends: Mapping[str, SearchBackend], limit: int, deadline: Deadline, only: Filter = EVERYTHING
@@ -96,6 +95,9 @@ class Fanout:
             if outcomes[method].answer is not None:
                 break
         return outcomes
+
+    async def _searched(self, method: str, backend: SearchBackend, query: Query) -> Outcome:
+        return await self._told(method, backend, partial(backend.search, query), query.deadline)
 
     async def _told(
         self, method: str, backend: SearchBackend, ask: Callable[[], Awaitable[Answer]], deadline: Deadline

@@ -75,9 +75,11 @@ async def hydrate(
         if not wanted or page.shortages:
             break
         share = fair_share(deadline, left)
+        (method, ids), *others = wanted.items()
         async with asyncio.TaskGroup() as group:
-            for method, ids in wanted.items():
-                group.create_task(_fetch(backends[method], method, ids, share, page, go_on))
+            for other, its_ids in others:
+                group.create_task(_fetch(backends[other], other, its_ids, share, page, go_on))
+            await _fetch(backends[method], method, ids, share, page, go_on)
     if page.shortages:
         page.documents.clear()
     return page

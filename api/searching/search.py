@@ -84,18 +84,24 @@ class Searcher:
         order = _order(answers, plan)
         shown = order[plan.offset : plan.offset + plan.limit]
         backends = {method: self._backends[method] for method in answers}
-        async with asyncio.TaskGroup() as group:
-            fetching = group.create_task(hydrate(shown, answers, backends, deadline, self._go_on))
-            counting = group.create_task(count_facets(plan, answers, order, backends, deadline))
-            explaining = group.create_task(explain_page(plan, shown, backends, deadline))
-        page, (facets, facet_report) = fetching.result(), counting.result()
+        async with asyncio.TaskGroup() as group:  # most searches ask for neither, and need no tasks
+            counting = (
+                group.create_task(count_facets(plan, answers, order, backends, deadline)) if plan.facets else None
+            )
+            explaining = group.create_task(explain_page(plan, shown, backends, deadline)) if plan.explain else None
+            page = await hydrate(shown, answers, backends, deadline, self._go_on)
+        facets, facet_report = counting.result() if counting else ({}, None)
         if page.shortages:
             raise OutOfMemory(page.shortages[0])
         highlighter = None if plan.query is None else self._highlighters(plan.query)
         newest = next(iter(answers.values())) if plan.query is None else None
         return SearchResponse(
             results=present_results(
-                shown, page, explaining.result(), highlighter=highlighter, highlight=plan.highlight
+                shown,
+                page,
+                explaining.result() if explaining else {},
+                highlighter=highlighter,
+                highlight=plan.highlight,
             ),
             total=len(order) if newest is None else newest.total,
             total_relation=relation(answers) if newest is None else newest.total_relation,

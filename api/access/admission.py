@@ -17,6 +17,7 @@ import msgspec
 
 from api.errors import Overloaded
 from indexer.deadline import Clock
+from indexer.usual import UsualTime
 from streams.metrics import Metrics
 
 MAX_WAITERS: Final = 256
@@ -32,9 +33,6 @@ PUBLICATION_PATIENCE_SECONDS: Final = 2.0
 
 _QUEUED_FOR_EACH: Final = 8
 """Places in the queue for each search that may run; it is shorter where searches take long."""
-
-_WEIGHT_OF_LAST: Final = 0.1
-"""Of the last request in the moving average of what one takes."""
 
 
 class Bulkhead:
@@ -56,7 +54,7 @@ class Bulkhead:
         self._queued = queued
         self._metrics = metrics
         self._clock = clock
-        self._usual_seconds = 0.0
+        self._usual = UsualTime()
         self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -87,11 +85,11 @@ class Bulkhead:
         try:
             yield
         finally:
-            self._usual_seconds += _WEIGHT_OF_LAST * (self._clock() - began - self._usual_seconds)
+            self._usual.add(self._clock() - began)
             self._give_back()
 
     async def _wait(self, patience: float) -> None:
-        expected = (len(self._queue) + 1) * self._usual_seconds / self._limit
+        expected = (len(self._queue) + 1) * self._usual.seconds / self._limit
         if len(self._queue) >= self._queued or expected > patience:
             raise self._overloaded()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

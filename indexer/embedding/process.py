@@ -31,6 +31,7 @@ from indexer.embedding.protocol import (
     encode_frame,
 )
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
+from indexer.usual import UsualTime
 
 MAX_WAITING: Final = 64
 BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -40,9 +41,6 @@ LASTED_SECONDS: Final = 10.0
 
 _QUEUE_SHARE: Final = 0.5
 """Of a query's time, that it may wait for its turn: what comes after the embedder takes some of it too."""
-
-_WEIGHT_OF_LAST: Final = 0.1
-"""Of the last request in the moving average of what one takes."""
 
 _COUNT_BATCH: Final = 10_000
 _PATIENCE: Final = 0.1
@@ -78,7 +76,7 @@ class EmbedderProcess:
         self._description: ModelDescription | None = None
         self._ready: asyncio.Future[WorkerLife] = asyncio.get_running_loop().create_future()
         self._trouble = ""
-        self._usual_seconds = 0.0
+        self._usual = UsualTime()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -219,7 +217,7 @@ class EmbedderProcess:
     def _refuse_a_long_wait(self, deadline: Deadline) -> None:
         """Tell a query at once that its turn would come too late; those before it are as many as can be answered."""
         waiting = self._jobs.qsize()
-        if waiting * self._usual_seconds > _QUEUE_SHARE * deadline.remaining():
+        if waiting * self._usual.seconds > _QUEUE_SHARE * deadline.remaining():
             raise BackendBusy(f"{waiting} requests are waiting for the embedder")
 
     async def _wait_a_little(self, deadline: Deadline) -> None:
@@ -241,7 +239,7 @@ class EmbedderProcess:
             began = time.monotonic()
             try:
                 job.succeed(await self._exchange(job))
-                self._usual_seconds += _WEIGHT_OF_LAST * (time.monotonic() - began - self._usual_seconds)
+                self._usual.add(time.monotonic() - began)
             except (BackendUnavailable, EmbeddingFault) as exc:
                 job.fail(exc)
             except BaseException:

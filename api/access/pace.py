@@ -13,12 +13,11 @@ harm, and one that stands helps nobody.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from api.access.admission import Bulkhead
-from indexer.deadline import Clock
+from indexer.beside import beside
 from streams.metrics import Metrics
 
 LEAST: Final = 2
@@ -50,35 +49,28 @@ def next_limit(limit: int, most: int, delay: float, running: int) -> int:
     return min(most, limit + 1) if running >= _USED * limit else limit
 
 
-@asynccontextmanager
-async def paced(bulkhead: Bulkhead, metrics: Metrics, *, clock: Clock = time.monotonic) -> AsyncIterator[None]:
+def paced(bulkhead: Bulkhead, metrics: Metrics) -> AbstractAsyncContextManager[None]:
     """Keep the limit of the searches to what the processor can do, for as long as the block runs.
 
     Args:
         bulkhead: of the searches; its limit now is the highest one.
         metrics: of this process.
-        clock: a monotonic clock.
     """
-    metrics.search_turns(bulkhead.limit)
-    pacing = asyncio.create_task(_pace(bulkhead, metrics, clock))
-    try:
-        yield
-    finally:
-        pacing.cancel()
-        await asyncio.wait({pacing})
+    return beside(_pace(bulkhead, metrics))
 
 
-async def _pace(bulkhead: Bulkhead, metrics: Metrics, clock: Clock) -> None:
+async def _pace(bulkhead: Bulkhead, metrics: Metrics) -> None:
     most = bulkhead.limit
+    metrics.search_turns(most)
     while True:
         if not bulkhead.running:
             await asyncio.sleep(SAMPLES * SAMPLE_SECONDS)
             continue
         delay, running = float("inf"), 0
         for _ in range(SAMPLES):
-            due = clock() + SAMPLE_SECONDS
+            due = time.monotonic() + SAMPLE_SECONDS
             await asyncio.sleep(SAMPLE_SECONDS)
-            delay = min(delay, clock() - due)
+            delay = min(delay, time.monotonic() - due)
             running = max(running, bulkhead.running)
         limit = next_limit(bulkhead.limit, most, delay, running)
         if limit != bulkhead.limit:

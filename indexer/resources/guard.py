@@ -7,13 +7,14 @@ wait and come back, and an indexer stops reading for a while.
 import asyncio
 import ctypes
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from typing import Final
 
 import structlog
 
+from indexer.beside import beside
 from indexer.deadline import Clock
 from indexer.errors import OutOfMemory
 from indexer.resources.memory import MemoryLimit
@@ -95,15 +96,9 @@ class MemoryGuard:
         self.sample()
 
 
-@asynccontextmanager
-async def watched(guard: MemoryGuard) -> AsyncIterator[None]:
+def watched(guard: MemoryGuard) -> AbstractAsyncContextManager[None]:
     """Sample the memory, and make room when it is short, for as long as the block runs."""
-    watching = asyncio.create_task(_watch(guard))
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.wait({watching})
+    return beside(_watch(guard))
 
 
 def trim_heap() -> None:

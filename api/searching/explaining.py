@@ -19,7 +19,7 @@ Explained = Mapping[DocumentId, Explanation]
 async def explain_page(
     plan: SearchPlan, hits: Sequence[FusedHit], backends: Mapping[str, SearchBackend], deadline: Deadline
 ) -> dict[DocumentId, HitExplanation]:
-    """The explanations of a page, by id; none where none are asked for.
+    """The explanations of a page, by id.
 
     Args:
         plan: of the search.
@@ -27,8 +27,6 @@ async def explain_page(
         backends: those that answered, by method.
         deadline: for all of it.
     """
-    if not plan.explain:
-        return {}
     if plan.query is None:
         return {hit.id: HitExplanation(_newest(hit)) for hit in hits}
     query = Query(plan.query, max(1, len(hits)), fair_share(deadline, 1), plan.only)

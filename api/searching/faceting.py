@@ -26,7 +26,7 @@ async def count_facets(
     backends: Mapping[str, SearchBackend],
     deadline: Deadline,
 ) -> tuple[Facets, FacetReport | None]:
-    """The facets that a search asks for, by the first index that can count.
+    """The facets that a search asks for, of which there are some, by the first index that can count.
 
     Args:
         plan: of the search.
@@ -36,10 +36,8 @@ async def count_facets(
         deadline: for all of it.
 
     Returns:
-        The counts, and what they stand for; nothing where nothing is asked for.
+        The counts, and what they stand for.
     """
-    if not plan.facets:
-        return {}, None
     reasons: list[str] = []
     for number, method in enumerate(answers):
         share = fair_share(deadline, len(answers) - number)

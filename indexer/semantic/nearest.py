@@ -137,8 +137,8 @@ class Candidates:
     def __init__(self, row: Any, depth: int, limit: int) -> None:  # noqa: ANN401 - asyncpg ships no types
         self.total: int = row["documents"]
         self.hits = [
-            Hit(name, 1 - distance, (start, end) if end else None)  # None: it was the title
-            for name, distance, start, end in zip(
+            _hit(*passage)
+            for passage in zip(
                 row["ids"] or (), row["distances"] or (), row["starts"] or (), row["ends"] or (), strict=True
             )
         ]
@@ -178,7 +178,8 @@ async def nearest_passing(
             return candidates.total, candidates.hits
         await _set_locally(connection, _ALL_THAT_PASS)
     rows = await passing_documents(connection, generation, vector, limit, only=only)
-    return rows[0]["documents"] if rows else 0, [_hit(row) for row in rows]
+    hits = [_hit(row["document_id"], row["distance"], row["body_start"], row["body_end"]) for row in rows]
+    return rows[0]["documents"] if rows else 0, hits
 
 
 async def _scan_passing(
@@ -207,6 +208,6 @@ async def _set_locally(connection: Any, settings: Mapping[str, object]) -> None:
     await connection.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
 
 
-def _hit(row: Any) -> Hit:  # noqa: ANN401 - asyncpg ships no types
-    passage = (row["body_start"], row["body_end"]) if row["body_end"] else None  # None: it was the title
-    return Hit(DocumentId(row["document_id"]), 1 - row["distance"], passage)
+def _hit(document_id: str, distance: float, start: int, end: int) -> Hit:
+    """A document, by its nearest passage; one that ends where the body begins was the title."""
+    return Hit(DocumentId(document_id), 1 - distance, (start, end) if end else None)

@@ -172,6 +172,15 @@ def live(tmp_path: Path, opened: Openings) -> LiveSearcher:
     return LiveSearcher(tmp_path, "fake", opened)
 
 
+def held_searcher(live: LiveSearcher, opened: Openings, tmp_path: Path) -> FakeSearcher:
+    """The searcher of a live generation, whose searches wait until its gate is opened."""
+    open_or_create_live(tmp_path, SETTINGS)
+    live.current()
+    searcher = opened.searchers[0]
+    searcher.gate.clear()
+    return searcher
+
+
 def query(deadline: Deadline | None = None) -> Query:
     """Any query."""
     return Query("text", 7, deadline or Deadline.after(PATIENCE))
@@ -362,10 +371,7 @@ async def test_a_slow_search_is_given_up_in_time(live: LiveSearcher, opened: Ope
 
 async def test_a_deadline_passes_while_queueing(live: LiveSearcher, opened: Openings, tmp_path: Path) -> None:
     """A call that waited for a thread too long never reaches the engine."""
-    open_or_create_live(tmp_path, SETTINGS)
-    live.current()
-    searcher = opened.searchers[0]
-    searcher.gate.clear()
+    searcher = held_searcher(live, opened, tmp_path)
     backend = ThreadedBackend(live, name="fake", threads=1)
     first = asyncio.create_task(backend.search(query()))
     await until(searcher.entered)
@@ -380,10 +386,7 @@ async def test_a_deadline_passes_while_queueing(live: LiveSearcher, opened: Open
 
 async def test_a_cancelled_search_does_not_block_the_next(live: LiveSearcher, opened: Openings, tmp_path: Path) -> None:
     """A client that hangs up costs one thread until its engine notices, and a queued call costs none."""
-    open_or_create_live(tmp_path, SETTINGS)
-    live.current()
-    searcher = opened.searchers[0]
-    searcher.gate.clear()
+    searcher = held_searcher(live, opened, tmp_path)
     backend = ThreadedBackend(live, name="fake", threads=1)
     running = asyncio.create_task(backend.search(query()))
     await until(searcher.entered)
@@ -403,10 +406,7 @@ async def test_threads_that_hang_do_not_let_the_queue_grow(
     live: LiveSearcher, opened: Openings, tmp_path: Path
 ) -> None:
     """Calls that were given up still stand in the queue; when it is full the backend says so, until one is free."""
-    open_or_create_live(tmp_path, SETTINGS)
-    live.current()
-    searcher = opened.searchers[0]
-    searcher.gate.clear()
+    searcher = held_searcher(live, opened, tmp_path)
     backend = ThreadedBackend(live, name="fake", threads=1)
     hanging = asyncio.create_task(backend.search(query()))
     await until(searcher.entered)
@@ -428,10 +428,7 @@ async def test_threads_that_hang_do_not_let_the_queue_grow(
 
 async def test_closing_waits_for_the_searches_that_run(live: LiveSearcher, opened: Openings, tmp_path: Path) -> None:
     """A mapped file that is closed under a search takes the process with it."""
-    open_or_create_live(tmp_path, SETTINGS)
-    live.current()
-    searcher = opened.searchers[0]
-    searcher.gate.clear()
+    searcher = held_searcher(live, opened, tmp_path)
     backend = ThreadedBackend(live, name="fake")
     running = asyncio.create_task(backend.search(query()))
     await until(searcher.entered)
@@ -444,10 +441,7 @@ async def test_closing_waits_for_the_searches_that_run(live: LiveSearcher, opene
 
 async def test_closing_gives_up_what_no_thread_has_begun(live: LiveSearcher, opened: Openings, tmp_path: Path) -> None:
     """Whoever waits for it is told at once, and not at the deadline."""
-    open_or_create_live(tmp_path, SETTINGS)
-    live.current()
-    searcher = opened.searchers[0]
-    searcher.gate.clear()
+    searcher = held_searcher(live, opened, tmp_path)
     backend = ThreadedBackend(live, name="fake", threads=1)
     running = asyncio.create_task(backend.search(query()))
     await until(searcher.entered)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from indexer.deadline import Clock
 from indexer.generation import Generation
 from indexer.segment import SegmentedWriter, SnapshotReader
 from indexer.segment.merging import FACTOR
@@ -46,12 +45,15 @@ def _segments(reader: SnapshotReader[Lengths]) -> list[int]:
     return [segment.entry.documents for segment in reader.current().segments]
 
 
-def _resting(tmp_path: Path, clock: Clock, count: int) -> tuple[Generation, HeldEngine, SegmentedWriter[Lengths]]:
+def _resting(tmp_path: Path, clock: Time, count: int) -> tuple[Generation, HeldEngine, SegmentedWriter[Lengths]]:
     """A writer whose index has so many segments and came to rest, in the middle of the merge for that."""
     generation, engine = new_generation(tmp_path), HeldEngine()
     writer = SegmentedWriter(generation, engine, clock=clock)
     _commit_each(writer, count)
     writer.settle()
+    clock.now += REST_AFTER_SECONDS
+    writer.check()
+    assert engine.begun.wait(PATIENCE)
     return generation, engine, writer
 
 
@@ -87,9 +89,6 @@ def test_what_was_merged_is_seen_without_a_write(tmp_path: Path, clock: Time) ->
     """The checks of an idle writer put it in place; with nothing left to merge they commit no more."""
     generation, engine, writer = _resting(tmp_path, clock, 3)
     reader = open_reader(generation)
-    clock.now += REST_AFTER_SECONDS
-    writer.check()
-    assert engine.begun.wait(PATIENCE)
     writer.check()
     assert _segments(reader) == [1] * 3
     engine.may_go_on.set()
@@ -131,9 +130,6 @@ def test_writes_go_on_during_a_merge_at_rest(tmp_path: Path, clock: Time) -> Non
     """It is finished beside them, and what was deleted meanwhile stays so."""
     generation, engine, writer = _resting(tmp_path, clock, 4)
     reader = open_reader(generation)
-    clock.now += REST_AFTER_SECONDS
-    writer.check()
-    assert engine.begun.wait(PATIENCE)
     writer.apply([delete("d1", offset=4), upsert("d2", "newer", offset=5)])
     writer.commit(Watermark(offsets={0: 6}))
     assert bodies(reader) == {"d0": "body 0", "d3": "body 3", "d2": "newer"}
@@ -148,9 +144,6 @@ def test_a_merge_at_rest_is_given_up_for_one_that_is_needed(tmp_path: Path, cloc
     """Once there are as many segments as merge anyway; nothing is lost, and its file goes."""
     generation, engine, writer = _resting(tmp_path, clock, 3)
     reader = open_reader(generation)
-    clock.now += REST_AFTER_SECONDS
-    writer.check()
-    assert engine.begun.wait(PATIENCE)
     _commit_each(writer, FACTOR - 3, start=3)
     engine.may_go_on.set()
     writer.settle()
@@ -164,9 +157,6 @@ def test_a_merge_at_rest_is_given_up_for_one_that_is_needed(tmp_path: Path, cloc
 def test_closing_gives_up_a_merge_at_rest(tmp_path: Path, clock: Time) -> None:
     """Its thread ends, and the next writer finds all documents."""
     generation, engine, writer = _resting(tmp_path, clock, 3)
-    clock.now += REST_AFTER_SECONDS
-    writer.check()
-    assert engine.begun.wait(PATIENCE)
     threading.Timer(0.05, engine.may_go_on.set).start()
     writer.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("merge")]

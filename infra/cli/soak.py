@@ -27,7 +27,7 @@ from infra.bench.soak.soak import SPANS_FILE, Soak
 from infra.cli.bars import step_bars
 from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option
-from infra.local.system import LocalSystem
+from infra.local.system import LocalSystem, local_system
 from infra.setup.artifacts import Artifacts, cache_directory
 from infra.supervisor.data_directory import open_data_directory
 from infra.supervisor.ports import LOOPBACK, free_port
@@ -138,8 +138,12 @@ def _system(data_dir: Path | None) -> Iterator[LocalSystem]:
     with tempfile.TemporaryDirectory(prefix="embed-search-soak-") as folder:
         own = {"data_dir": data_dir or Path(folder), "host": LOOPBACK, "port": free_port(), "indexes": METHODS}
         settings = load_settings().model_copy(update=defaults | own)
-        with open_data_directory(settings.data_dir) as directory:
-            yield LocalSystem(settings, directory, Artifacts(cache_directory(os.environ)))
+        artifacts = Artifacts(cache_directory(os.environ))
+        with (
+            open_data_directory(settings.data_dir) as directory,
+            local_system(settings, directory, artifacts) as system,
+        ):
+            yield system
 
 
 def _show(criteria: Sequence[Criterion], report: Path) -> None:

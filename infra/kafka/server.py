@@ -10,7 +10,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiokafka.client import AIOKafkaClient
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from indexer.durable import replace_file, sync_directory
@@ -98,8 +98,15 @@ class KafkaServer:
         )
 
     async def ready(self) -> bool:
-        """Whether the broker serves clients now, see `serves_clients`."""
-        return await serves_clients(self.bootstrap)
+        """Whether the broker serves clients now, see `serving_cluster`.
+
+        Raises:
+            StartError: another broker does so at its port; without authentication, nothing else tells them apart.
+        """
+        serving = await serving_cluster(self.bootstrap)
+        if serving is not None and serving != self._cluster():
+            raise StartError(f"another Kafka answers at {self.bootstrap}")
+        return serving is not None
 
     @contextlib.contextmanager
     def running(self) -> Iterator[str]:
@@ -121,6 +128,11 @@ class KafkaServer:
             "log.dirs": str(topics),
         }
         return "".join(f"{name}={_escape(value)}\n" for name, value in settings.items())
+
+    def _cluster(self) -> str:
+        """The id of its cluster, as it was formatted."""
+        lines = (self._topics / "meta.properties").read_text().splitlines()
+        return next(line for line in lines if line.startswith("cluster.id=")).partition("=")[2]
 
     def _format(self) -> None:
         """Format aside and rename: an interrupt leaves no half-formatted storage behind."""
@@ -148,8 +160,8 @@ class KafkaServer:
         return (java, *heap, *options, "-cp", f"{self._jars}/*")
 
 
-async def serves_clients(bootstrap: str) -> bool:
-    """Whether a metadata request is answered with a controller elected and a broker that takes requests.
+async def serving_cluster(bootstrap: str) -> str | None:
+    """The id of the cluster there, once it has a controller elected and a broker that takes requests; else None.
 
     Raises:
         OSError: nobody listens there.
@@ -157,12 +169,16 @@ async def serves_clients(bootstrap: str) -> bool:
     host, _, port = bootstrap.rpartition(":")
     _, writer = await asyncio.open_connection(host, int(port))  # the client would log each refusal as an error
     writer.close()
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_WITHIN_MS, client_id="ready-probe")
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_WITHIN_MS, client_id="ready-probe"
+    )
     try:
-        await client.bootstrap()
-        return client.cluster.controller is not None and bool(client.cluster.brokers())
+        await client.start()
+        seen = await client.describe_cluster()
+        serves = seen["controller_id"] >= 0 and bool(seen["brokers"])
+        return str(seen["cluster_id"]) if serves else None
     except KafkaError:
-        return False
+        return None
     finally:
         await client.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.local.ports import choose_ports, noted_ports
+from infra.local.ports import held_ports, noted_ports
 from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.supervisor.data_directory import DataDirectory
@@ -41,7 +41,8 @@ def running_database(directory: DataDirectory) -> Iterator[str]:
     Raises:
         StartError: it does not start.
     """
-    server = PostgresServer(directory.postgres, port=choose_ports(directory.root / "ports.json").postgres)
-    with server.running() as owner_url:
-        asyncio.run(make_roles(owner_url, {role: server.password_of(role) for role in ROLES}))
-        yield url_of_role(owner_url, WRITER, server.password_of(WRITER))
+    with held_ports(directory.root / "ports.json") as ports:
+        server = PostgresServer(directory.postgres, port=ports.postgres)
+        with server.running() as owner_url:
+            asyncio.run(make_roles(owner_url, {role: server.password_of(role) for role in ROLES}))
+            yield url_of_role(owner_url, WRITER, server.password_of(WRITER))

@@ -6,6 +6,8 @@ Every child gets its settings through the environment, so that it starts exactly
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -14,12 +16,12 @@ import msgspec
 from pydantic import SecretStr
 
 from infra.kafka.server import KafkaServer
-from infra.local.ports import choose_ports
+from infra.local.ports import LocalPorts, held_ports
 from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import HOW_TO_SET_UP, Artifacts
 from infra.supervisor.data_directory import DataDirectory
-from infra.supervisor.ports import require_free_port
+from infra.supervisor.ports import held_port
 from infra.supervisor.service import Service, StartError
 from streams.cluster import KafkaCluster, kafka_cluster
 from streams.settings import Settings, variable
@@ -33,19 +35,20 @@ _LOCAL_ONLY: Final = frozenset({"kafka_bootstrap_servers", "database_url", "mode
 
 
 class LocalSystem:
-    """The services of one data directory.
+    """The services of one data directory; made by `local_system`.
 
     Args:
         settings: what is given from outside, and how to run the rest.
         directory: where everything is kept.
         artifacts: what set-up made.
+        ports: where the services listen that are not given.
     """
 
-    def __init__(self, settings: Settings, directory: DataDirectory, artifacts: Artifacts) -> None:
+    def __init__(self, settings: Settings, directory: DataDirectory, artifacts: Artifacts, ports: LocalPorts) -> None:
         self.settings = settings
         self.directory = directory
         self._artifacts = artifacts
-        self._ports = choose_ports(directory.root / "ports.json")
+        self._ports = ports
         self._postgres = self._own_postgres()
         self._roles_made = False
 
@@ -69,9 +72,8 @@ class LocalSystem:
         """Everything to run, each with what it waits for.
 
         Raises:
-            StartError: the API's port is taken, or something that set-up makes is missing.
+            StartError: something that set-up makes is missing.
         """
-        require_free_port(self.settings.port, purpose="the API", option="--port", host=self.settings.host)
         stores = self._stores()
         environment = self._environment()
         after = frozenset(service.name for service in stores)
@@ -172,6 +174,25 @@ class LocalSystem:
                 return (await client.get(f"{self.url}/readyz")).is_success
         except httpx.TransportError:
             return False
+
+
+@contextmanager
+def local_system(settings: Settings, directory: DataDirectory, artifacts: Artifacts) -> Iterator[LocalSystem]:
+    """The system of a data directory, whose ports are its own for as long as the block.
+
+    Args:
+        settings: as `LocalSystem`.
+        directory: as `LocalSystem`; held.
+        artifacts: as `LocalSystem`.
+
+    Raises:
+        StartError: the API's port is taken.
+    """
+    with (
+        held_port(settings.port, purpose="the API", option="--port", host=settings.host),
+        held_ports(directory.root / "ports.json") as ports,
+    ):
+        yield LocalSystem(settings, directory, artifacts, ports)
 
 
 def _text(value: object) -> str:

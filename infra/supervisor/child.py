@@ -9,7 +9,7 @@ from io import FileIO
 
 from infra.supervisor.launching import kill_group, kill_tree, launch_argv, send
 from infra.supervisor.log_file import LogFile
-from infra.supervisor.service import Service
+from infra.supervisor.service import Service, StartError
 
 _CHUNK = 1 << 16
 _PROBE_EVERY = 0.1
@@ -130,6 +130,8 @@ class Child:
                 return await self._service.ready()
         except OSError:  # TimeoutError is one too
             return False
+        except StartError as exc:
+            raise NotReadyError(str(exc)) from exc
         except Exception as exc:
             raise NotReadyError(f"its readiness probe failed: {exc!r}") from exc
 

@@ -1,7 +1,9 @@
-"""TCP ports on this machine: find a free one, or say plainly who else holds the wanted one."""
+"""TCP ports on this machine: find a free one and keep it, or say plainly who else holds the wanted one."""
 
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from infra.supervisor.service import StartError
 
@@ -34,6 +36,32 @@ def require_free_port(port: int, *, purpose: str, option: str, host: str = LOOPB
             probe.bind((host, port))
         except OSError as exc:
             raise StartError(f"port {port} for {purpose} {_complaint(exc)}; choose another with {option}") from exc
+
+
+@contextmanager
+def held_port(port: int, *, purpose: str, option: str, host: str = LOOPBACK) -> Iterator[None]:
+    """Keep a free port from other systems of ours for as long as the block, while nobody listens on it too.
+
+    A service listens seconds after its port was chosen. Two systems that start at once would choose the same, and one
+    would use what the other's service keeps. What says that a port is taken is a name among the abstract Unix sockets:
+    those are of one network namespace, as ports are, and go with their process, however that ends.
+
+    Args:
+        port: the wanted port.
+        purpose: as `require_free_port`.
+        option: as `require_free_port`.
+        host: as `require_free_port`.
+
+    Raises:
+        StartError: it is held, taken or not allowed.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+        try:
+            name.bind(f"\0embed-search/port/{port}")
+        except OSError as exc:
+            raise StartError(f"port {port} for {purpose} {_complaint(exc)}; choose another with {option}") from exc
+        require_free_port(port, purpose=purpose, option=option, host=host)
+        yield
 
 
 def _complaint(error: OSError) -> str:

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from infra.kafka.server import KafkaServer, serves_clients
+from infra.kafka.server import KafkaServer, serving_cluster
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
 from infra.supervisor.service import StartError
@@ -20,7 +20,7 @@ async def test_records_survive_a_kill_and_other_ports(tmp_path: Path, artifacts:
     (tmp_path / "topics.unfinished").mkdir()
     (tmp_path / "topics.unfinished" / "meta.properties").write_text("rubbish")
     with _broker(tmp_path, artifacts).running() as bootstrap:
-        assert await serves_clients(bootstrap)
+        assert await serving_cluster(bootstrap)
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
         await admin.start()
         await admin.create_topics([NewTopic("kept", num_partitions=1, replication_factor=1)])
@@ -46,7 +46,18 @@ async def test_topics_are_not_made_by_mistyping(kafka_bootstrap: str) -> None:
 async def test_nobody_listening_is_not_ready() -> None:
     """The probe says so with the error of the network, and logs nothing."""
     with pytest.raises(OSError, match="Connect call failed"):
-        await serves_clients(f"127.0.0.1:{free_port()}")
+        await serving_cluster(f"127.0.0.1:{free_port()}")
+
+
+async def test_another_broker_at_its_port_is_not_taken_for_it(
+    tmp_path: Path, artifacts: Artifacts, kafka_bootstrap: str
+) -> None:
+    """Nobody is let in to a broker that keeps somebody else's documents."""
+    port = int(kafka_bootstrap.rpartition(":")[2])
+    server = KafkaServer(tmp_path / "kafka", jars=artifacts.kafka_jars, port=port, controller_port=free_port())
+    server.prepare()
+    with pytest.raises(StartError, match=f"another Kafka answers at {kafka_bootstrap}"):
+        await server.ready()
 
 
 def test_missing_jars_are_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from infra.supervisor.ports import LOOPBACK, free_port, require_free_port
+from infra.supervisor.ports import LOOPBACK, free_port, held_port, require_free_port
 from infra.supervisor.service import StartError
 
 
@@ -35,3 +35,25 @@ def test_a_port_just_closed_is_free() -> None:
         accepted.close()
         client.close()
     require_free_port(port, purpose="a test", option="none")
+
+
+def test_a_port_that_is_held_is_refused_until_it_is_let_go() -> None:
+    """Nobody listens on it yet, and it is taken all the same; its holder's service can listen."""
+    port = free_port()
+    with held_port(port, purpose="a test", option="none"):
+        with (
+            pytest.raises(StartError, match=rf"port {port} for the API is in use .* with --port"),
+            held_port(port, purpose="the API", option="--port"),
+        ):
+            pass
+        socket.create_server((LOOPBACK, port)).close()
+    with held_port(port, purpose="a test", option="none"):
+        pass
+
+
+def test_a_port_that_somebody_listens_on_cannot_be_held() -> None:
+    """Programs that are none of ours hold no names."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(StartError, match="in use"), held_port(port, purpose="a test", option="none"):
+            pass

@@ -15,7 +15,7 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
-from infra.kafka.server import serves_clients
+from infra.kafka.server import serving_cluster
 from infra.postgres.server import answers_queries
 from infra.supervisor.ports import free_port
 
@@ -58,7 +58,7 @@ def kafka() -> Iterator[str]:
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
     }
     with DockerContainer(KAFKA_IMAGE, env=settings).with_bind_ports(9092, port):
-        _wait_until(lambda: serves_clients(bootstrap), what=KAFKA_IMAGE)
+        _wait_until(lambda: serving_cluster(bootstrap), what=KAFKA_IMAGE)
         yield bootstrap
 
 
@@ -79,10 +79,10 @@ def _ping_docker() -> bool:
         return False
 
 
-def _wait_until(ready: Callable[[], Awaitable[bool]], *, what: str) -> None:
+def _wait_until(ready: Callable[[], Awaitable[object]], *, what: str) -> None:
     async def probe() -> bool:
         try:
-            return await ready()
+            return bool(await ready())
         except OSError:
             return False
 

@@ -51,6 +51,7 @@ async def test_a_document_and_a_search_are_traced_through_every_process(tmp_path
         request = {"query": "smallest items", "timeout_ms": 30_000, "wait_for": published.json()["token"]}
         answer = http.post("/search", json=request, headers=_header(SEARCH_TRACE)).json()
         assert (answer["partial"], answer["trace_id"]) == (False, SEARCH_TRACE)
+        assert [result["id"] for result in answer["results"]] == ["heap"], answer
         assert up.stop(signal.SIGINT) == 0, up.output
         _assert_journey(collector)
         _assert_search(collector, answer["results"][0]["methods"])

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,10 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def start(directory: Path, log: Path, port: int) -> Program:
+def start(directory: Path, log: Path, port: int, indexes: Sequence[str]) -> Program:
     """Start the system."""
-    return Program(["up", "--data-dir", str(directory), "--port", str(port)], {}, log)
+    arguments = ["up", "--data-dir", str(directory), "--port", str(port), "--indexes", ",".join(indexes)]
+    return Program(arguments, {}, log)
 
 
 @pytest.fixture
@@ -91,10 +92,10 @@ def systems() -> Iterator[list[System]]:
         psutil.wait_procs(system.processes(), timeout=30)
 
 
-def launch(systems: list[System], directory: Path, tmp_path: Path) -> System:
-    """Start another system on the same directory."""
+def launch(systems: list[System], directory: Path, tmp_path: Path, indexes: Sequence[str] = METHODS) -> System:
+    """Start another system, on any directory."""
     port = free_port()
-    system = System(start(directory, tmp_path / f"up-{len(systems)}.log", port), port, directory)
+    system = System(start(directory, tmp_path / f"up-{len(systems)}.log", port, indexes), port, directory)
     systems.append(system)
     return system
 
@@ -223,6 +224,20 @@ def assert_measured(system: System) -> None:
     assert {"embed_search_pool_connections", "embed_search_breaker_state", "embed_search_index_lag_seconds"} <= sampled
     turns = [sample.value for family in families for sample in family.samples if sample.name.endswith("search_turns")]
     assert sum(turns) >= 2, "no worker paces its searches"
+
+
+async def test_systems_that_start_at_once_keep_to_themselves(systems: list[System], tmp_path: Path) -> None:
+    """Each has a broker of its own, though both would like the usual port and none listens when they choose."""
+    one, other = [launch(systems, tmp_path / name, tmp_path, ["bm25"]) for name in ("one", "other")]
+    await one.ready()
+    await other.ready()
+    tokens = [
+        system.http.post("/documents", json=STORY[number]).json()["token"] for number, system in enumerate(systems)
+    ]
+    assert one.search("smallest directory", "bm25", tokens[0]) == ["heap"]
+    assert other.search("smallest directory", "bm25", tokens[1]) == ["path"]
+    assert one.http.get("/search").json()["total"] == 1
+    assert "again" not in one.up.output + other.up.output
 
 
 async def test_a_second_start_on_the_same_directory_is_refused_with_the_reason(directory: Path, tmp_path: Path) -> None:

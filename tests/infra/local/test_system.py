@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from infra.local.system import LocalSystem
+from infra.local.system import local_system
 from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.data_directory import DataDirectory
@@ -30,8 +30,8 @@ def services(tmp_path: Path, artifacts: Artifacts, **settings: object) -> dict[s
     """The services of a system, by name."""
     (tmp_path / "data").mkdir(exist_ok=True)
     chosen = Settings().model_copy(update={"port": free_port()} | settings)
-    system = LocalSystem(chosen, DataDirectory(tmp_path / "data"), artifacts)
-    return {service.name: service for service in system.services()}
+    with local_system(chosen, DataDirectory(tmp_path / "data"), artifacts) as system:
+        return {service.name: service for service in system.services()}
 
 
 def test_everything_is_run_and_waits_for_the_stores(tmp_path: Path, artifacts: Artifacts) -> None:

@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -23,6 +23,7 @@ from api.searching.highlighting import QueryHighlighter
 from api.searching.search import Highlighters
 from api.services import Services, open_services
 from indexer.analysis import analyzer_name, get_analyzer
+from indexer.backend import SearchBackend
 from indexer.native import compile_pattern
 from indexer.registry import open_backend, open_catalogue
 from indexer.resources import FileHandlePool, MemoryGuard, memory_limit, watched
@@ -31,15 +32,27 @@ from streams.metrics import Metrics, open_metrics, shared_directory
 from streams.settings import Settings, load_settings
 from streams.tracing import Tracer
 
+OpenBackend = Callable[[str, Settings, Metrics, MemoryGuard, Tracer], SearchBackend]
+"""Opens the backend of an index, by its name."""
+
 
 def worker_app() -> ASGIApp:
     """The application of one worker process, from the settings in its environment."""
+    return make_worker_app(open_backend)
+
+
+def make_worker_app(opens: OpenBackend) -> ASGIApp:
+    """The same, over backends that are opened by a function of the caller's.
+
+    Args:
+        opens: as `indexer.registry.open_backend`.
+    """
     settings = load_settings()
     configure_logs(settings.log_level)
     metrics = open_metrics()
     metrics.started("api", time.time())
     tracer = Tracer("api", settings.otlp_endpoint)
-    return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
+    return create_app(partial(_open_worker, settings, metrics, tracer, opens), metrics, make_gate(settings), tracer)
 
 
 def make_gate(settings: Settings) -> Gate:
@@ -73,11 +86,13 @@ async def stopping_with_parent() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
+async def _open_worker(
+    settings: Settings, metrics: Metrics, tracer: Tracer, opens: OpenBackend
+) -> AsyncIterator[Services]:
     resources = Resources(
         MemoryGuard(memory_limit(settings.memory_limit_bytes), metrics.memory_used), FileHandlePool(), metrics
     )
-    backends = {index: open_backend(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
+    backends = {index: opens(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(stopping_with_parent())
         await stack.enter_async_context(watched(resources.memory))

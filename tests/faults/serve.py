@@ -10,25 +10,19 @@ A file that `FAULTS_MAPPED` names is mapped by each worker, and read through, as
 import mmap
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from litestar.types import ASGIApp
 
-from api.access.resources import Resources
-from api.app import create_app
 from api.process.server import run
-from api.process.worker import make_gate, make_highlighters, stopping_with_parent
-from api.services import Services, open_services
+from api.process.worker import make_worker_app
 from indexer.backend import BlockingSearcher, SearchBackend
 from indexer.registry import LOCAL_ENGINES, indexes_directory, open_backend
-from indexer.resources import FileHandlePool, MemoryGuard, memory_limit, watched
+from indexer.resources import MemoryGuard
 from indexer.threaded import LiveSearcher, ThreadedBackend
-from streams.logs import configure_logs
-from streams.metrics import Metrics, shared_directory
+from streams.metrics import Metrics
 from streams.settings import Settings, load_settings
 from streams.tracing import Tracer
 
@@ -36,6 +30,9 @@ SLOW_SECONDS: Final = 0.7
 LONG_SECONDS: Final = 0.8
 
 _LOOK_EVERY_SECONDS: Final = 0.02
+
+_held: list[mmap.mmap] = []
+"""What stays mapped for as long as the process runs."""
 
 
 class FaultySearcher(LiveSearcher):
@@ -67,42 +64,25 @@ class FaultySearcher(LiveSearcher):
 
 
 def worker_app() -> ASGIApp:
-    """The application of one worker."""
-    settings = load_settings()
-    configure_logs(settings.log_level)
-    metrics = Metrics(shared_directory())
-    tracer = Tracer("api", settings.otlp_endpoint)
-    return create_app(partial(_open_worker, settings, metrics, tracer), metrics, make_gate(settings), tracer)
+    """The application of one worker: the real one but for the searchers of local indexes."""
+    _held.extend(_mapped())
+    return make_worker_app(_open)
 
 
-@asynccontextmanager
-async def _open_worker(settings: Settings, metrics: Metrics, tracer: Tracer) -> AsyncIterator[Services]:
-    mapped = _mapped()
-    resources = Resources(MemoryGuard(memory_limit(settings.memory_limit_bytes)), FileHandlePool(), metrics)
-    backends = {index: _open(index, settings, resources, metrics, tracer) for index in settings.indexes}
-    async with (
-        stopping_with_parent(),
-        watched(resources.memory),
-        open_services(settings, metrics, resources, backends, make_highlighters(settings), tracer, {}) as services,
-    ):
-        yield services
-        del mapped
-
-
-def _mapped() -> mmap.mmap | None:
+def _mapped() -> Iterator[mmap.mmap]:
     name = os.environ.get("FAULTS_MAPPED")
     if name is None:
-        return None
+        return
     with Path(name).open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     for at in range(0, len(mapped), mmap.PAGESIZE):
         mapped[at]
-    return mapped
+    yield mapped
 
 
-def _open(index: str, settings: Settings, resources: Resources, metrics: Metrics, tracer: Tracer) -> SearchBackend:
+def _open(index: str, settings: Settings, metrics: Metrics, memory: MemoryGuard, tracer: Tracer) -> SearchBackend:
     if index not in LOCAL_ENGINES:
-        return open_backend(index, settings, metrics, resources.memory, tracer)
+        return open_backend(index, settings, metrics, memory, tracer)
     order = Path(os.environ["FAULTS_DIRECTORY"]) / index
     return ThreadedBackend(FaultySearcher(settings, index, order), name=index)
 

@@ -8,7 +8,9 @@ from litestar import Litestar, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
+from api.access.admission import Bulkhead
 from api.access.authorised import AuthorisedApp, Gate
+from api.access.door import Door
 from api.messages.problems import PROBLEM_MEDIA_TYPE, problem_reply
 from api.observed import ObservedApp
 from api.routes.breakers import list_breakers, open_breaker, reset_breaker
@@ -86,7 +88,13 @@ def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate, tracer
         gate: decides who may do what.
         tracer: of this process.
     """
-    return ObservedApp(AuthorisedApp(build_routes(open_services), gate), tracer, metrics)
+    routes = build_routes(open_services)
+
+    def searches() -> Bulkhead | None:
+        services: Services | None = routes.state.get(SERVICES)
+        return None if services is None else services.admission.searches
+
+    return ObservedApp(AuthorisedApp(Door(routes, searches), gate), tracer, metrics)
 
 
 def build_routes(open_services: OpenServices) -> Litestar:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 FILE: Final = Path("dist/faults.jsonl")
-"""Every figure of every run, a line each; `python -m tests.faults.table` makes a table of the last ones."""
+"""Every figure of every run, a line each; `python -m tests.faults.table` brings the page of them up to date."""
 
 SCHEDULING_SECONDS: Final = 0.05
 """What a machine that others use too may add to a p99."""

@@ -25,7 +25,7 @@ from tests.faults.load import load, observe
 from tests.faults.nemesis import frozen, moved_away
 from tests.faults.proxy import DELAY_SECONDS, Proxy
 from tests.faults.system import System
-from tests.faults.table import table
+from tests.faults.table import HEAD, table, updated
 
 ANSWER = {"partial": True, "backends": {"bm25": {"status": "ok"}, "semantic": {"status": "open", "error": "why"}}}
 PATIENCE = 10.0
@@ -238,3 +238,25 @@ def test_the_table_is_in_the_order_of_the_experiments() -> None:
     lines = [msgspec.json.encode(Figure(name, "failed", 0, "==", 0, "", None, "2026-11-28", 0.1, 2)) for name in names]
     rows = table(lines).splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| 1, 5 kill -9", "| power loss (4)", "| 16 overload"]
+
+
+def test_only_what_was_run_again_changes_in_the_page() -> None:
+    """The last run counts, with the figures it has; what stands in the page of others is the only record of them."""
+
+    def figure(name: str, what: str, measured: float) -> bytes:
+        return msgspec.json.encode(Figure(name, what, measured, "==", 0, "", None, "2026-11-28", 0.1, 2))
+
+    runs = [figure("2 kills", "of 7 lost", 1), figure("2 kills", "failed", 1), figure("1 freeze", "failed", 0)]
+    runs += [figure("2 kills", "of 8 lost", 0), figure("2 kills", "failed", 0)]
+    kept = ["| 3 disk | failed | == 0 | 3 |  | 2026-11-25 | 0.2 |", "|  | late | == 0 | 4 |  | 2026-11-25 | 0.2 |"]
+    former = ["| 2 kills | of 6 lost | == 0 | 2 |  | 2026-11-25 | 0.2 |", *kept]
+    page = "\n".join(["# Faults", "", *HEAD, *former, "", "Thereafter.", ""])
+    lines = updated(page, runs).splitlines()
+    assert lines[:4] == ["# Faults", "", *HEAD]
+    assert [line.split(" | ")[:4] for line in lines[4:7]] == [
+        ["| 1 freeze", "failed", "== 0", "0"],
+        ["| 2 kills", "of 8 lost", "== 0", "0"],
+        ["| ", "failed", "== 0", "0"],
+    ]
+    assert lines[7:] == [*kept, "", "Thereafter."]
+    assert updated(updated(page, runs), []) == updated(page, runs)

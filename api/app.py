@@ -8,7 +8,6 @@ from litestar import Litestar, Response
 from litestar.di import Provide
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from api.access.admission import Bulkhead
 from api.access.authorised import AuthorisedApp, Gate
 from api.access.door import Door
 from api.messages.problems import PROBLEM_MEDIA_TYPE, problem_reply
@@ -90,11 +89,12 @@ def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate, tracer
     """
     routes = build_routes(open_services)
 
-    def searches() -> Bulkhead | None:
+    def refuse_search(share: float) -> None:
         services: Services | None = routes.state.get(SERVICES)
-        return None if services is None else services.admission.searches
+        if services is not None:
+            services.admission.searches.refuse_if_full(share * services.settings.timeout_ms / 1000)
 
-    return ObservedApp(AuthorisedApp(Door(routes, searches), gate), tracer, metrics)
+    return ObservedApp(AuthorisedApp(Door(routes, refuse_search), gate), tracer, metrics)
 
 
 def build_routes(open_services: OpenServices) -> Litestar:

@@ -4,9 +4,6 @@ More searches at a time than there are processors for do not make more answers, 
 too late. So with too many, some are refused within milliseconds, and the rest are answered as if these were not there.
 Whether a request would wait too long is known before it waits: those before it, times what one takes, by those that
 run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961).
-
-A queue that comes and goes takes up a burst, and requests may wait in it for a good part of their time. One that stands
-only makes every answer late, and refusals too: so then nobody waits for long (after B. Maurer, Fail at scale, 2015).
 """
 
 import asyncio
@@ -32,16 +29,14 @@ MAX_PUBLICATIONS: Final = 64
 QUEUE_SHARE: Final = 0.5
 """Of a search's time, that it may wait for its turn. The rest is enough, as no more run than the processor allows."""
 
+NEWEST_QUEUE_SHARE: Final = 0.8
+"""The same where it asks for the newest documents, which takes milliseconds, and no embedder."""
+
 PUBLICATION_PATIENCE_SECONDS: Final = 2.0
 
-OVERRUN_SECONDS: Final = 1.0
-"""Where turns were never free for long, for so many seconds, more comes than can be done,"""
-
-LULL_SECONDS: Final = 0.05
-"""and this is long;"""
-
-OVERRUN_PATIENCE_SECONDS: Final = 0.1
-"""then one may wait for so long at most."""
+_SURE: Final = 0.7
+"""Part of what a request will wait, that may be expected: one that is expected to wait as long as it will mostly does
+so for nothing, and is refused late."""
 
 _QUEUED_FOR_EACH: Final = 8
 """Places in the queue for each search that may run; it is shorter where searches take long."""
@@ -68,8 +63,6 @@ class Bulkhead:
         self._clock = clock
         self._usual = UsualTime()
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._free_since: float | None = clock()
-        self._lull_ended_at = clock()
 
     @property
     def limit(self) -> int:
@@ -91,13 +84,11 @@ class Bulkhead:
         Raises:
             Overloaded: too many are before it, or have been for too long.
         """
-        if self._is_overrun():
-            patience = min(patience, OVERRUN_PATIENCE_SECONDS)
-        if self._is_full:
+        if self._must_wait:
+            self.refuse_if_full(patience)
             await self._wait(patience)
         else:
             self.running += 1
-            self._note_free_turns()
         began = self._clock()
         try:
             yield
@@ -105,33 +96,24 @@ class Bulkhead:
             self._usual.add(self._clock() - began)
             self._give_back()
 
-    def refuse_if_overrun(self) -> None:
-        """Refuse a request of which nothing else is known yet, if any would be refused now.
+    def refuse_if_full(self, patience: float) -> None:
+        """Refuse a request that has not asked for its turn yet, if it would have to wait for too long.
+
+        Args:
+            patience: as `turn`.
 
         Raises:
-            Overloaded: more comes than can be done, and all places are taken.
+            Overloaded: too many are before it.
         """
-        if self._is_full and self._expected_seconds > OVERRUN_PATIENCE_SECONDS and self._is_overrun():
+        expected = (len(self._queue) + 1) * self._usual.seconds / self._limit
+        if self._must_wait and (len(self._queue) >= self._queued or expected > _SURE * patience):
             raise self._overloaded()
 
-    def _is_overrun(self) -> bool:
-        now = self._clock()
-        if self._free_since is not None and now - self._free_since > LULL_SECONDS:
-            self._lull_ended_at = now
-        return now - self._lull_ended_at > OVERRUN_SECONDS
-
     @property
-    def _is_full(self) -> bool:
+    def _must_wait(self) -> bool:
         return self.running >= self._limit or bool(self._queue)
 
-    @property
-    def _expected_seconds(self) -> float:
-        """For how long whoever comes now will wait."""
-        return (len(self._queue) + 1) * self._usual.seconds / self._limit
-
     async def _wait(self, patience: float) -> None:
-        if len(self._queue) >= self._queued or self._expected_seconds > patience:
-            raise self._overloaded()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(turn)
         try:
@@ -156,13 +138,6 @@ class Bulkhead:
             if not turn.cancelled():
                 self.running += 1
                 turn.set_result(None)
-        self._note_free_turns()
-
-    def _note_free_turns(self) -> None:
-        if self._is_full:
-            self._free_since = None
-        elif self._free_since is None:
-            self._free_since = self._clock()
 
     def _overloaded(self) -> Overloaded:
         self._metrics.refused("concurrency")

@@ -1,17 +1,17 @@
-"""The layer that turns searches away at little cost, while nearly each one that came further would be refused there.
+"""The layer that turns searches away at little cost, while those that came further would be refused there.
 
 With many times as many searches as can be answered, most of the work is to refuse them: within the framework that takes
 several times what it takes here, and the answers of others pay for it. Nothing of a request is read here but its
-address, so a search that would wait for a token is turned away like any other.
+address: so one with more time than usual, or one that would wait for a token, is turned away like any other.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from api.access.admission import Bulkhead
+from api.access.admission import NEWEST_QUEUE_SHARE, QUEUE_SHARE
 from api.errors import Overloaded
 
 SEARCHES: Final = frozenset({"/search", "/search/stream"})
@@ -23,12 +23,12 @@ class Door:
 
     Args:
         app: the application within.
-        searches: what lets them run; None before there is any.
+        refuse_search: raises `Overloaded` if a search would be refused now that waits for a share of the usual time.
     """
 
-    def __init__(self, app: ASGIApp, searches: Callable[[], Bulkhead | None]) -> None:
+    def __init__(self, app: ASGIApp, refuse_search: Callable[[float], None]) -> None:
         self._app = app
-        self._searches = searches
+        self._refuse_search = refuse_search
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection.
@@ -37,11 +37,15 @@ class Door:
             Overloaded: it is a search, and there are too many.
         """
         if scope["type"] == ScopeType.HTTP and scope["path"] in SEARCHES:
-            searches = self._searches()
             try:
-                if searches is not None:
-                    searches.refuse_if_overrun()
+                self._refuse_search(NEWEST_QUEUE_SHARE if _asks_for_newest(scope) else QUEUE_SHARE)
             except Overloaded:
                 scope["path_template"] = scope["path"]  # by which it is counted; the framework would say the same
                 raise
         await self._app(scope, receive, send)
+
+
+def _asks_for_newest(scope: HTTPScope) -> bool:
+    """Whether a search by a link has no query."""
+    parameters = scope["query_string"].split(b"&")
+    return scope["method"] == "GET" and not any(each.startswith(b"q=") for each in parameters)

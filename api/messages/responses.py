@@ -72,6 +72,7 @@ class SearchResult(msgspec.Struct, frozen=True):
         snippet: the passage that matches best, as HTML that holds no other tag than `<mark>`.
         methods: what each method said about it.
         explanation: how the scores come about; null unless `explain` was asked for.
+        error: why no index could deliver its text; then it has an id and scores, and the answer is partial.
     """
 
     id: str
@@ -83,6 +84,7 @@ class SearchResult(msgspec.Struct, frozen=True):
     snippet: str
     methods: Mapping[str, Contribution]
     explanation: HitExplanation | None = None
+    error: str | None = None
 
 
 class FacetReport(msgspec.Struct, frozen=True):

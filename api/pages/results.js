@@ -46,7 +46,7 @@ export function resultItem(result, rank, onFilter) {
     "li",
     { class: "result", tabindex: "-1", "aria-label": `${rank}. ${title}` },
     element("h3", {}, heading),
-    element("p", {}, ...snippetNodes(result.snippet)),
+    result.error ? element("p", { class: "warn" }, `No text: ${result.error}`) : element("p", {}, ...snippetNodes(result.snippet)),
     element(
       "div",
       { class: "about" },

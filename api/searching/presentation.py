@@ -34,7 +34,7 @@ def present_results(
         highlight: mark what matched.
     """
     results = [
-        _result(hit, page.documents.get(hit.id, _EMPTY), highlighter, highlight=highlight)
+        _result(hit, page.documents.get(hit.id, _EMPTY), page.failures.get(hit.id), highlighter, highlight=highlight)
         for hit in hits
         if hit.id in page.documents or hit.id in page.failures
     ]
@@ -65,7 +65,7 @@ def relation(answers: Mapping[str, Answer]) -> TotalRelation:
 
 
 def _result(
-    hit: FusedHit, document: Document, highlighter: QueryHighlighter | None, *, highlight: bool
+    hit: FusedHit, document: Document, failure: str | None, highlighter: QueryHighlighter | None, *, highlight: bool
 ) -> SearchResult:
     matches: list[Match] = [] if highlighter is None else highlighter.matches(document.body, hit.methods)
     focus = 0 if hit.passage is None else hit.passage[0]
@@ -78,4 +78,5 @@ def _result(
         score=hit.score,
         snippet=make_snippet(document.body, matches, focus=focus, highlight=highlight),
         methods=hit.methods,
+        error=failure,
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from api.access.admission import QUEUE_SHARE, Admission
+from api.access.admission import NEWEST_QUEUE_SHARE, QUEUE_SHARE, Admission
 from api.errors import SearchUnavailable
 from api.fusion import FusedOrder, FusionRule, depth_for, fuse
 from api.messages.responses import FacetReport, SearchResponse
@@ -73,7 +73,8 @@ class Searcher:
         began = self._clock()
         deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
         admission = self._admission.searches if plan.token is None else self._admission.waiters
-        async with admission.turn(QUEUE_SHARE * deadline.remaining()):
+        share = NEWEST_QUEUE_SHARE if plan.query is None else QUEUE_SHARE
+        async with admission.turn(share * deadline.remaining()):
             outcomes = await self._ask(plan, _with_time_to_fetch(deadline), on_outcome)
             return await self._answer(plan, trace_id, began, deadline, outcomes)
 

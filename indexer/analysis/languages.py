@@ -85,7 +85,8 @@ def _stem_all(stemmer: str) -> Callable[[Sequence[str]], Sequence[str]]:
 
     def stems(words: Sequence[str]) -> Sequence[str]:
         with lock:
-            return list(map(drop_accents, language.stemWords(words)))
+            given: list[str] = language.stemWords(words)
+        return given if "".join(given).isascii() else [drop_accents(stem) for stem in given]
 
     return stems
 

@@ -5,7 +5,6 @@ all else that a document of it needs. Documents that are found once are found ag
 """
 
 import struct
-import zlib
 from array import array
 from collections import OrderedDict
 from itertools import accumulate, pairwise
@@ -13,6 +12,7 @@ from threading import Lock
 from typing import Final
 
 import msgspec
+from isal import isal_zlib
 
 BLOCK_BYTES: Final = 16_384
 """A block is closed once it holds this much JSON: what a fetch of one document unpacks, beyond the document itself."""
@@ -49,9 +49,9 @@ class Block(msgspec.Struct, frozen=True):
             ValueError: it is damaged.
         """
         try:
-            data = zlib.decompress(packed, bufsize=2 * BLOCK_BYTES)
+            data = isal_zlib.decompress(packed, bufsize=2 * BLOCK_BYTES)
             lengths = struct.unpack_from(f"<{documents}I", data)
-        except (zlib.error, struct.error) as exc:
+        except (isal_zlib.error, struct.error) as exc:
             raise ValueError(f"is damaged: {exc}") from exc
         starts = array("Q", accumulate(lengths, initial=_LENGTH_BYTES * documents))
         if starts[-1] != len(data):

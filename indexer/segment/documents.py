@@ -11,7 +11,6 @@ A document is known inside its segment by its ordinal, 0 for the first. Sections
     position.*          partition, offset and timestamp of the record it came from        int32, int64, int64
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,6 +21,7 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from isal import isal_zlib
 
 from indexer.errors import GenerationUnusable
 from indexer.segment.blocks import BLOCK_BYTES, RECENT, Block
@@ -293,7 +293,7 @@ class BlockWriter:
         if not self._waiting:
             return
         lengths = np.array([len(encoded) for encoded in self._waiting], "<u4").tobytes()
-        self._append(zlib.compress(lengths + b"".join(self._waiting), _COMPRESSION_LEVEL), len(self._waiting))
+        self._append(isal_zlib.compress(lengths + b"".join(self._waiting), _COMPRESSION_LEVEL), len(self._waiting))
         self._waiting = []
         self._waiting_bytes = 0
 

@@ -79,6 +79,9 @@ def _show(answer: dict[str, Any], console: Console) -> None:
         if hit["explanation"] is not None:
             console.print(explanation_tree(f"{rank}. {hit['title'] or hit['id']}", hit["explanation"]))
     console.print(_summary(answer), style="dim")
+    for hit in answer["results"]:
+        if hit.get("error"):
+            console.print(f"{hit['id']}: {hit['error']}", style="yellow")
     for method, backend in answer["backends"].items():
         if backend["status"] != "ok":
             console.print(f"{method}: {backend['status']} {backend.get('error') or ''}".rstrip(), style="yellow")

@@ -21,6 +21,8 @@ from indexer.feed import Feed, Record
 SEGMENTED: Final = ("bm25", "native")
 LOCAL: Final = ("bm25", "tantivy", "native")
 EVERY: Final = (*LOCAL, "semantic")
+REPORTING: Final = ("bm25",)
+"""The one that reports records which no index can take."""
 
 
 class CrashPoint(msgspec.Struct, frozen=True):
@@ -59,6 +61,14 @@ POINTS: Final = {
         CrashPoint("before-tantivy-sidecar", "before", "indexer.tantivy.writer", "write_sidecar", ("tantivy",)),
         CrashPoint("after-tantivy-commit", "after", "indexer.tantivy.writer", "TantivyWriter.commit", ("tantivy",)),
         CrashPoint(
+            "passages-embedded",
+            "after",
+            "indexer.embedding.process",
+            "EmbedderProcess.embed_documents",
+            ("semantic",),
+            passages=1,
+        ),
+        CrashPoint(
             "in-transaction", "after", "indexer.semantic.writer", "SemanticWriter._advance", ("semantic",), passages=1
         ),
         CrashPoint(
@@ -77,8 +87,8 @@ POINTS: Final = {
             ("semantic",),
             passages=1,
         ),
-        CrashPoint("before-dead-letter", "before", "streams.dead_letters", "DeadLetterPublisher.publish"),
-        CrashPoint("after-dead-letter", "after", "streams.dead_letters", "DeadLetterPublisher.publish"),
+        CrashPoint("before-dead-letter", "before", "streams.dead_letters", "DeadLetterPublisher.publish", REPORTING),
+        CrashPoint("after-dead-letter", "after", "streams.dead_letters", "DeadLetterPublisher.publish", REPORTING),
         CrashPoint("before-kafka-commit", "before", "indexer.feed", "Feed.commit"),
     )
 }

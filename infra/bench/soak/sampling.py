@@ -1,6 +1,7 @@
 """Looks at the system once a second and writes down what it sees: a day of samples lies on disk, and not in memory."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ class Sample(msgspec.Struct, frozen=True):
         phase: of the soak.
         health: what `/health` said, or why it said nothing.
         unhealthy: what it said of each part that is not healthy.
-        lag: seconds that each index was behind: the age of the newest record it has read, or 0 where none is left.
+        lag: seconds that each index was behind at most, see `LagWatch`.
         processes: what each used.
     """
 
@@ -59,6 +60,7 @@ class Sampler:
         self._table = table
         self._file = file
         self._clock = clock
+        self._lag = LagWatch()
         self.phase = ""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,7 +85,28 @@ class Sampler:
             return Sample(at, phase, f"{_NO_ANSWER}: {type(exc).__name__}", {}, {}, processes)
         parts: dict[str, dict[str, Any]] = health["components"]
         unhealthy = {name: str(part["message"]) for name, part in parts.items() if part["status"] != "healthy"}
-        return Sample(at, phase, str(health["status"]), unhealthy, lag_of(health), processes)
+        return Sample(at, phase, str(health["status"]), unhealthy, self._lag.at_most(at, lag_of(health)), processes)
+
+
+class LagWatch:
+    """Bounds how far indexes are behind by two things that are known: what they have read, and when they had read all.
+
+    The newest record that was read is as old as the topic was quiet, whatever is left since; and what is left is no
+    older than the last look at which nothing was.
+    """
+
+    def __init__(self) -> None:
+        self._level_at: dict[str, float] = {}
+
+    def at_most(self, at: float, lag: Mapping[str, float]) -> dict[str, float]:
+        """Seconds that each index is behind at most.
+
+        Args:
+            at: seconds on a clock that never goes back.
+            lag: as `lag_of`.
+        """
+        self._level_at |= {name: at for name, seconds in lag.items() if not seconds}
+        return {name: min(seconds, at - self._level_at.get(name, -math.inf)) for name, seconds in lag.items()}
 
 
 def at_rest(health: Mapping[str, Any]) -> bool:
@@ -93,14 +116,14 @@ def at_rest(health: Mapping[str, Any]) -> bool:
 
 
 def lag_of(health: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds that each index is behind, as far as `/health` knows."""
+    """The age of the newest record that each index has read, or 0 where none is left, as far as `/health` knows."""
     parts: dict[str, dict[str, Any]] = health["components"]
     details = {str(name): parts[name].get("details") or {} for name in METHODS if name in parts}
     return {name: seconds for name, each in details.items() if (seconds := _lag(each)) is not None}
 
 
 def _lag(details: dict[str, Any]) -> float | None:
-    """Seconds that an index is behind; None where that is not known."""
+    """The same of one index; None where it is not known."""
     left = details.get("lag")
     if left is None:
         return None

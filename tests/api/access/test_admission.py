@@ -1,14 +1,14 @@
 """Too many requests: who runs, who waits, who is refused, and how soon."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
 import httpx
 import pytest
 
-from api.access.admission import LULL_SECONDS, OVERRUN_PATIENCE_SECONDS, OVERRUN_SECONDS, Bulkhead
+from api.access.admission import Bulkhead
 from api.errors import Overloaded
 from streams.metrics import Metrics
 from streams.watermark import Token
@@ -17,21 +17,6 @@ from tests.api.fakes import FakeBackend
 from tests.api.state.test_metrics import parse
 
 SOON = 5.0
-
-
-class HandClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        """Seconds."""
-        return self.seconds
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
-        self.seconds += seconds
 
 
 @asynccontextmanager
@@ -96,66 +81,30 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
             now += 1.0
     async with _holding(bulkhead, 2):
         began = monotonic()
-        with pytest.raises(Overloaded, match="and 0 wait"):
-            async with bulkhead.turn(0.4):
-                pytest.fail("there is no turn left")
+        for patience in (0.4, 0.6):  # half a second is expected, and whoever has little more would wait in vain
+            with pytest.raises(Overloaded, match="and 0 wait"):
+                async with bulkhead.turn(patience):
+                    pytest.fail("there is no turn left")
         assert monotonic() - began < 0.1
         with pytest.raises(Overloaded):
-            async with bulkhead.turn(0.6):
+            async with bulkhead.turn(0.8):
                 pytest.fail("there is no turn left")
-        assert monotonic() - began >= 0.6
+        assert monotonic() - began >= 0.8
 
 
-async def _overrun(bulkhead: Bulkhead, pass_time: Callable[[float], None], *, gap: float) -> None:
-    """Have a turn taken again and again, for longer than it takes to be overrun; free in between."""
-    for _ in range(10):
+async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
+    """By its patience, as at its turn; who need not wait is never refused, and nobody waits for the answer."""
+    now = 0.0
+    bulkhead = Bulkhead("searches", 1, 8, Metrics(), clock=lambda: now)
+    for _ in range(100):
         async with bulkhead.turn(SOON):
-            pass_time(0.2 * OVERRUN_SECONDS)
-        pass_time(gap)
-
-
-async def test_where_more_comes_than_can_be_done_nobody_waits_for_long() -> None:
-    """Whoever comes is refused before anything else is done for it, or waits for a moment."""
-    clock = HandClock()
-    bulkhead = Bulkhead("searches", 1, 8, Metrics(), clock=clock)
-    await _overrun(bulkhead, clock.pass_time, gap=LULL_SECONDS / 5)
-    bulkhead.refuse_if_overrun()  # there is a turn
+            now += 1.0
+    bulkhead.refuse_if_full(0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):
-            bulkhead.refuse_if_overrun()
-        bulkhead.limit = 2
-        bulkhead.refuse_if_overrun()
-        bulkhead.limit = 1
-    quick = Bulkhead("searches", 1, 8, Metrics(), clock=clock)
-    clock.pass_time(2 * OVERRUN_SECONDS)
-    async with _holding(quick, 1):  # the first request ends the lull
-        clock.pass_time(2 * OVERRUN_SECONDS)
-        quick.refuse_if_overrun()  # the queue is short
-        began = monotonic()
-        with pytest.raises(Overloaded):
-            async with quick.turn(SOON):
-                pytest.fail("there is no turn left")
-        assert OVERRUN_PATIENCE_SECONDS <= monotonic() - began < SOON / 5
-
-
-async def test_a_burst_may_wait() -> None:
-    """Turns that are free for a while now and then can take more than they are given."""
-    clock = HandClock()
-    bulkhead = Bulkhead("searches", 1, 8, Metrics(), clock=clock)
-    await _overrun(bulkhead, clock.pass_time, gap=2 * LULL_SECONDS)
-    ran = asyncio.Event()
-
-    async def second() -> None:
-        async with bulkhead.turn(SOON):
-            ran.set()
-
-    async with _holding(bulkhead, 1):
-        bulkhead.refuse_if_overrun()
-        waiting = asyncio.create_task(second())
-        await asyncio.sleep(2 * OVERRUN_PATIENCE_SECONDS)
-        assert not waiting.done()
-    await waiting
-    assert ran.is_set()
+            bulkhead.refuse_if_full(1.2)
+        bulkhead.refuse_if_full(1.6)
+    bulkhead.refuse_if_full(0)
 
 
 @pytest.mark.parametrize("leave", [True, False])

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from api.access.admission import Bulkhead
+from api.access.admission import NEWEST_QUEUE_SHARE, QUEUE_SHARE, Bulkhead
 from api.access.authorised import Gate
 from api.access.keys import KeyRing
 from api.errors import Overloaded
@@ -21,15 +21,19 @@ async def test_searches_are_turned_away_while_more_come_than_can_be_answered(mon
     backend = FakeBackend(("a", 1.0))
     services = make_services({"bm25": backend})
 
-    def refuse(_: Bulkhead) -> None:
+    waiting = list[float]()
+
+    def refuse(_: Bulkhead, patience: float) -> None:
+        waiting.append(patience)
         raise Overloaded("32 searches run")
 
     async with running(services) as client:
         assert (await client.get(SEARCHES[0])).status_code == 200
         asked = backend.begun["search"]
         with monkeypatch.context() as patch:
-            patch.setattr(Bulkhead, "refuse_if_overrun", refuse)
-            for answer in [*[await client.get(path) for path in SEARCHES], await client.post("/search", json={})]:
+            patch.setattr(Bulkhead, "refuse_if_full", refuse)
+            refused = [await client.get(path) for path in [*SEARCHES, "/search?limit=5"]]
+            for answer in [*refused, await client.post("/search", json={"query": "x"})]:
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
                 assert answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
                 assert answer.json()["type"] == "urn:embed-search:problem:overloaded"
@@ -39,18 +43,19 @@ async def test_searches_are_turned_away_while_more_come_than_can_be_answered(mon
             assert (await client.get("/documents/a")).status_code == 200
         assert (await client.get(SEARCHES[0])).status_code == 200
         counted = parse((await client.get("/metrics")).text)
-    assert counted["embed_search_http_requests_total", (("route", "/search"), ("status", "503"))] == 2
+    assert counted["embed_search_http_requests_total", (("route", "/search"), ("status", "503"))] == 3
     assert counted["embed_search_http_requests_total", (("route", "/search/stream"), ("status", "503"))] == 1
+    assert waiting == [QUEUE_SHARE, QUEUE_SHARE, NEWEST_QUEUE_SHARE, QUEUE_SHARE]  # of a second
     assert backend.begun["search"] == asked + 1
 
 
 async def test_who_may_not_search_is_told_that_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The door is behind the gate: however many come, nobody learns of it who has no key."""
 
-    def refuse(_: Bulkhead) -> None:
-        raise Overloaded("32 searches run")
+    def refuse(_: Bulkhead, patience: float) -> None:
+        raise Overloaded(f"{patience} s are too short")
 
-    monkeypatch.setattr(Bulkhead, "refuse_if_overrun", refuse)
+    monkeypatch.setattr(Bulkhead, "refuse_if_full", refuse)
     gate = Gate(KeyRing(None, clock=time.monotonic), frozenset())
     async with running(make_services({"bm25": FakeBackend(("a", 1.0))}), gate) as client:
         assert [(await client.get(path)).status_code for path in SEARCHES] == [401, 401]

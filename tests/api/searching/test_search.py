@@ -183,6 +183,16 @@ async def test_a_document_comes_from_the_next_backend_that_returned_it(fault: Ba
     assert answer["partial"] is False
 
 
+async def test_a_document_that_nobody_can_deliver_says_why() -> None:
+    """It was found, and keeps its place; the answer is partial, and the others are whole."""
+    backends = {"bm25": FakeBackend(("a", 1.0)), "native": FakeBackend(("b", 1.0))}
+    backends["bm25"].fail(BackendUnavailable("the disk is away"), "fetch")
+    async with running(make_services(backends)) as client:
+        answer = await _search(client)
+    assert {result["id"]: result["error"] for result in answer["results"]} == {"a": "bm25: the disk is away", "b": None}
+    assert answer["partial"] is True
+
+
 async def test_a_page_is_given_up_when_memory_runs_short() -> None:
     """Documents come some at a time; before those that would be too much, the search is refused and lets go of all."""
     backend = FakeBackend(*((f"document-{number:02d}", -float(number)) for number in range(25)))

@@ -21,7 +21,7 @@ from infra.bench.soak.plan import BURSTS, OPENING, STEADY, SoakPlan
 from infra.bench.soak.plots import draw
 from infra.bench.soak.processes import Usage
 from infra.bench.soak.report import Circumstances, render, told_seconds
-from infra.bench.soak.sampling import Sample, at_rest, lag_of
+from infra.bench.soak.sampling import LagWatch, Sample, at_rest, lag_of
 from infra.bench.soak.trend import Trend
 
 DAY = SoakPlan(86_400, 100, 5, 100_000, 100, 10)
@@ -164,6 +164,15 @@ def test_a_system_is_at_rest_when_it_is_healthy_and_has_read_all() -> None:
     assert not at_rest(health("healthy", bm25=0, semantic=1))
     assert not at_rest(health("degraded", bm25=0, semantic=0))
     assert not at_rest(health("healthy"))
+
+
+def test_an_index_is_not_behind_by_the_time_that_nothing_came() -> None:
+    """The first record after a quiet while is not as late as the one before it is old."""
+    watch = LagWatch()
+    assert watch.at_most(0.0, {"bm25": 30.0}) == {"bm25": 30.0}  # nobody knows when it had read all
+    assert watch.at_most(1.0, {"bm25": 0.0, "native": 5.0}) == {"bm25": 0.0, "native": 5.0}
+    assert watch.at_most(2.0, {"bm25": 32.0, "native": 0.0}) == {"bm25": 1.0, "native": 0.0}
+    assert watch.at_most(9.0, {"bm25": 39.0, "native": 0.5}) == {"bm25": 8.0, "native": 0.5}
 
 
 def test_drifts_are_those_after_the_warm_up() -> None:

@@ -40,8 +40,8 @@ LASTED_SECONDS: Final = 10.0
 """A process that has run for so long did not die of its start."""
 
 _QUEUE_SHARE: Final = 0.25
-"""Of a query's time, that it may wait for its turn. What comes after the embedder takes some of it too, and a vector that
-is late was computed for nothing."""
+"""Of a query's time, that it may wait for its turn. What comes after the embedder takes some of it too, and a vector
+that is late was computed for nothing."""
 
 _COUNT_BATCH: Final = 10_000
 _PATIENCE: Final = 0.1

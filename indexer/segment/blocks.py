@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 
 BLOCK_BYTES: Final = 16_384
 """A block is closed once it holds this much JSON: what a fetch of one document unpacks, beyond the document itself."""
@@ -51,7 +52,7 @@ class Block(msgspec.Struct, frozen=True):
         try:
             data = isal_zlib.decompress(packed, bufsize=2 * BLOCK_BYTES)
             lengths = struct.unpack_from(f"<{documents}I", data)
-        except (isal_zlib.error, struct.error) as exc:
+        except (IsalError, struct.error) as exc:
             raise ValueError(f"is damaged: {exc}") from exc
         starts = array("Q", accumulate(lengths, initial=_LENGTH_BYTES * documents))
         if starts[-1] != len(data):

@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 from isal import isal_zlib
-from isal.igzip_lib import IsalError
 
 BLOCK_BYTES: Final = 16_384
 """A block is closed once it holds this much JSON: what a fetch of one document unpacks, beyond the document itself."""
@@ -25,6 +24,8 @@ _LARGEST_SHARE: Final = 16
 """A block that takes more than this part of what is kept would push out too many others."""
 
 _LENGTH_BYTES: Final = 4
+
+_NOT_ZLIB: Final[type[Exception]] = isal_zlib.error  # type: ignore[assignment] # the stub has the class as an instance
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ class Block(msgspec.Struct, frozen=True):
         try:
             data = isal_zlib.decompress(packed, bufsize=2 * BLOCK_BYTES)
             lengths = struct.unpack_from(f"<{documents}I", data)
-        except (IsalError, struct.error) as exc:
+        except (_NOT_ZLIB, struct.error) as exc:
             raise ValueError(f"is damaged: {exc}") from exc
         starts = array("Q", accumulate(lengths, initial=_LENGTH_BYTES * documents))
         if starts[-1] != len(data):

@@ -23,7 +23,6 @@ from infra.local.follow import Progress, follow
 from infra.local.running import running_system
 from infra.local.system import LocalSystem, local_system
 from infra.setup.artifacts import Artifacts, cache_directory
-from infra.supervisor.data_directory import open_data_directory
 from infra.supervisor.ports import free_port
 from streams.cluster import KafkaCluster, kafka_cluster
 from streams.document import MAX_BODY_BYTES
@@ -96,11 +95,7 @@ async def _own_system() -> AsyncIterator[LocalSystem]:
     with tempfile.TemporaryDirectory(prefix="embed-search-eval-") as folder:
         stores = {field: Settings.model_fields[field].default for field in STORE_FIELDS}
         settings = load_settings().model_copy(update=stores | {"data_dir": Path(folder), "port": free_port()})
-        artifacts = Artifacts(cache_directory(os.environ))
-        with (
-            open_data_directory(settings.data_dir) as directory,
-            local_system(settings, directory, artifacts) as system,
-        ):
+        with local_system(settings, Artifacts(cache_directory(os.environ))) as system:
             async with running_system(system, lambda _: None):
                 yield system
 

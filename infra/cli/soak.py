@@ -29,7 +29,6 @@ from infra.cli.failure import CommandFailed
 from infra.cli.options import json_option
 from infra.local.system import LocalSystem, local_system
 from infra.setup.artifacts import Artifacts, cache_directory
-from infra.supervisor.data_directory import open_data_directory
 from infra.supervisor.ports import LOOPBACK, free_port
 from streams.settings import METHODS, STORE_FIELDS, Settings, load_settings
 
@@ -138,11 +137,7 @@ def _system(data_dir: Path | None) -> Iterator[LocalSystem]:
     with tempfile.TemporaryDirectory(prefix="embed-search-soak-") as folder:
         own = {"data_dir": data_dir or Path(folder), "host": LOOPBACK, "port": free_port(), "indexes": METHODS}
         settings = load_settings().model_copy(update=defaults | own)
-        artifacts = Artifacts(cache_directory(os.environ))
-        with (
-            open_data_directory(settings.data_dir) as directory,
-            local_system(settings, directory, artifacts) as system,
-        ):
+        with local_system(settings, Artifacts(cache_directory(os.environ))) as system:
             yield system
 
 

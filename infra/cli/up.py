@@ -12,7 +12,6 @@ from infra.cli.narrator import Narrator
 from infra.local.sample import SampleLoader
 from infra.local.system import LocalSystem, local_system
 from infra.setup.artifacts import Artifacts, cache_directory
-from infra.supervisor.data_directory import open_data_directory
 from infra.supervisor.service import StartError
 from infra.supervisor.supervisor import Supervisor, stopped_by_signals
 from streams.errors import StreamUnavailable
@@ -29,11 +28,7 @@ _QUESTION = "keep+the+n+smallest+items+of+a+list"
 def up_command(data_dir: Path | None, port: int | None, indexes: str | None, *, sample: bool) -> None:
     """Run Kafka, PostgreSQL, the indexers and the API on this machine until Ctrl-C."""
     settings = load_settings(data_dir=data_dir, port=port, indexes=indexes)
-    artifacts = Artifacts(cache_directory(os.environ))
-    with (
-        open_data_directory(settings.data_dir) as directory,
-        local_system(settings, directory, artifacts) as system,
-    ):
+    with local_system(settings, Artifacts(cache_directory(os.environ))) as system:
         asyncio.run(_run(system, Console(), sample=sample))
 
 

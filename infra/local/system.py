@@ -20,7 +20,7 @@ from infra.local.ports import LocalPorts, held_ports
 from infra.postgres.roles import READER, ROLES, WRITER, make_roles, url_of_role
 from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import HOW_TO_SET_UP, Artifacts
-from infra.supervisor.data_directory import DataDirectory
+from infra.supervisor.data_directory import DataDirectory, open_data_directory
 from infra.supervisor.ports import held_port
 from infra.supervisor.service import Service, StartError
 from streams.cluster import KafkaCluster, kafka_cluster
@@ -177,18 +177,18 @@ class LocalSystem:
 
 
 @contextmanager
-def local_system(settings: Settings, directory: DataDirectory, artifacts: Artifacts) -> Iterator[LocalSystem]:
-    """The system of a data directory, whose ports are its own for as long as the block.
+def local_system(settings: Settings, artifacts: Artifacts) -> Iterator[LocalSystem]:
+    """The system of the settings' data directory, which is its own for as long as the block, as its ports are.
 
     Args:
         settings: as `LocalSystem`.
-        directory: as `LocalSystem`; held.
         artifacts: as `LocalSystem`.
 
     Raises:
-        StartError: the API's port is taken.
+        StartError: the directory cannot be used, or is; or the API's port is taken.
     """
     with (
+        open_data_directory(settings.data_dir) as directory,
         held_port(settings.port, purpose="the API", option="--port", host=settings.host),
         held_ports(directory.root / "ports.json") as ports,
     ):

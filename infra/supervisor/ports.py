@@ -35,7 +35,7 @@ def require_free_port(port: int, *, purpose: str, option: str, host: str = LOOPB
         try:
             probe.bind((host, port))
         except OSError as exc:
-            raise StartError(f"port {port} for {purpose} {_complaint(exc)}; choose another with {option}") from exc
+            raise _refusal(port, purpose, option, exc) from exc
 
 
 @contextmanager
@@ -59,9 +59,13 @@ def held_port(port: int, *, purpose: str, option: str, host: str = LOOPBACK) -> 
         try:
             name.bind(f"\0embed-search/port/{port}")
         except OSError as exc:
-            raise StartError(f"port {port} for {purpose} {_complaint(exc)}; choose another with {option}") from exc
+            raise _refusal(port, purpose, option, exc) from exc
         require_free_port(port, purpose=purpose, option=option, host=host)
         yield
+
+
+def _refusal(port: int, purpose: str, option: str, error: OSError) -> StartError:
+    return StartError(f"port {port} for {purpose} {_complaint(error)}; choose another with {option}")
 
 
 def _complaint(error: OSError) -> str:

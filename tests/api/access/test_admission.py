@@ -38,6 +38,16 @@ async def _holding(bulkhead: Bulkhead, turns: int) -> AsyncIterator[None]:
         ended.set()
 
 
+async def _taking_a_second(turns: int) -> Bulkhead:
+    """One of so many turns, whose requests have taken a second each of late; its clock stands still from now on."""
+    now = 0.0
+    bulkhead = Bulkhead("searches", turns, 8, Metrics(), clock=lambda: now)
+    for _ in range(100):
+        async with bulkhead.turn(SOON):
+            now += 1.0
+    return bulkhead
+
+
 async def test_beyond_the_queue_is_refused_at_once() -> None:
     """Two run, one waits, the fourth is told so without waiting; the third runs when a turn is free."""
     bulkhead = Bulkhead("searches", 2, 1, Metrics())
@@ -74,11 +84,7 @@ async def test_who_has_waited_long_enough_is_refused() -> None:
 
 async def test_who_would_wait_too_long_is_refused_before() -> None:
     """What requests have taken of late tells how long the queue is; one with more patience may still join it."""
-    now = 0.0
-    bulkhead = Bulkhead("searches", 2, 8, Metrics(), clock=lambda: now)
-    for _ in range(100):
-        async with bulkhead.turn(SOON):
-            now += 1.0
+    bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
         began = monotonic()
         for patience in (0.4, 0.6):  # half a second is expected, and whoever has little more would wait in vain
@@ -94,11 +100,7 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
 
 async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
     """By its patience, as at its turn; who need not wait is never refused, and nobody waits for the answer."""
-    now = 0.0
-    bulkhead = Bulkhead("searches", 1, 8, Metrics(), clock=lambda: now)
-    for _ in range(100):
-        async with bulkhead.turn(SOON):
-            now += 1.0
+    bulkhead = await _taking_a_second(1)
     bulkhead.refuse_if_full(0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):

@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from infra.local.system import local_system
 from infra.postgres.server import PostgresServer
 from infra.setup.artifacts import Artifacts
-from infra.supervisor.data_directory import DataDirectory
 from infra.supervisor.ports import free_port
 from infra.supervisor.service import Service, StartError
 from streams.settings import Settings, load_settings
@@ -28,9 +27,8 @@ def artifacts(tmp_path: Path) -> Artifacts:
 
 def services(tmp_path: Path, artifacts: Artifacts, **settings: object) -> dict[str, Service]:
     """The services of a system, by name."""
-    (tmp_path / "data").mkdir(exist_ok=True)
-    chosen = Settings().model_copy(update={"port": free_port()} | settings)
-    with local_system(chosen, DataDirectory(tmp_path / "data"), artifacts) as system:
+    chosen = Settings().model_copy(update={"port": free_port(), "data_dir": tmp_path / "data"} | settings)
+    with local_system(chosen, artifacts) as system:
         return {service.name: service for service in system.services()}
 
 

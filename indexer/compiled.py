@@ -11,7 +11,7 @@ which costs as much as adding up a dozen numbers.
 """
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,9 @@ KernelType = Any
 
 fixed_tuple: Any = to_fixed_tuple
 """For kernels: so many numbers of an array, as a tuple."""
+
+WORD: Final = 8
+"""Bytes of a word."""
 
 _tuple: Any = types.NamedTuple
 _uniform_tuple: Any = types.NamedUniTuple
@@ -137,6 +140,18 @@ def float64_at(address: int, length: int) -> npt.NDArray[np.float64]:
 def uint64_at(address: int, length: int) -> npt.NDArray[np.uint64]:
     """An array that begins at an address."""
     return carray(_pointer(address), (length,), np.uint64)
+
+
+def _read_word(_typing: Any, address: Any) -> Any:  # noqa: ANN401, ARG001 - as numba asks for it, by name
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - of llvmlite
+        pointer = context.get_value_type(signature.return_type).as_pointer()
+        return builder.load(builder.inttoptr(arguments[0], pointer), align=1)
+
+    return types.uint64(types.int64), generate
+
+
+word_at: Any = intrinsic(_read_word)
+"""For kernels: the `WORD` bytes at an address, which need not be a multiple of anything."""
 
 
 def _compiler(signature: KernelType) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -45,14 +45,14 @@ class TermInterner:
 
     def runs(self, text: str) -> Numbers:
         """The numbers of a text's runs, in order: their terms are what `Analyzer.terms` gives; uint32."""
-        return self._runs.numbers(text.encode(errors="replace")).copy()  # a lone surrogate separates words as ? does
+        return self._runs.numbers(text.encode(errors="replace"))  # a lone surrogate separates words as ? does
 
     def vocabulary(self) -> Vocabulary:
         """The terms of all runs so far."""
         data, starts = self._runs.data, self._runs.starts
         text, ends, foreign = ascii_words(data, starts)
         words = RunTable()
-        numbers = words.numbers(text)
+        numbers = words.numbers(text.tobytes())
         terms = [*self._analyzer.ascii_words(_spelt_out(words))]
         lengths = np.diff(ends, prepend=0)
         for run in foreign.tolist():

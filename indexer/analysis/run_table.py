@@ -4,16 +4,32 @@ A run of bytes is the longest stretch of ASCII letters, digits and underscores, 
 characters (see `indexer.analysis.runs`) never crosses its border, since every other ASCII character ends both; so the
 terms of a text are those of its byte runs, one after another, and each distinct one needs to be analysed only once.
 
-Open addressing with linear probing; a hash finds a run and its bytes decide, so that numbers are exact.
+Open addressing with linear probing; a hash finds a run and its bytes decide, so that numbers are exact. Nobody can
+guess how long the next run is, a processor neither. So places of runs are found without a branch, and bytes are hashed
+and compared eight at a time, which is a whole run mostly.
 """
 
 import secrets
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.compiled import inlined, int64, kernel, readable, record, uint8, uint32, uint64, void, writable
+from indexer.compiled import (
+    WORD,
+    inlined,
+    int64,
+    kernel,
+    readable,
+    record,
+    signed,
+    uint8,
+    uint32,
+    uint64,
+    void,
+    word_at,
+    writable,
+)
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.uint32]
@@ -23,27 +39,38 @@ Hashes = npt.NDArray[np.uint64]
 _FIRST_CAPACITY: Final = 1 << 12
 _FIRST_BYTES: Final = 1 << 16
 _SLOTS_PER_RUN: Final = 2
-_EMPTY: Final = 0xFFFF_FFFF
+_EMPTY: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_NUMBER: Final = np.uint64(0xFFFF_FFFF)
+_TAG: Final = np.uint64(0xFFFF_FFFF_0000_0000)
 
 _MULTIPLIER: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
 """2^64 divided by the golden ratio (Knuth, The Art of Computer Programming 3, 6.4)."""
 
 _HIGH_HALF: Final = np.uint64(32)
 
-_IN_RUN: Final = np.array([byte >= 0x80 or chr(byte).isalnum() or chr(byte) == "_" for byte in range(256)])  # noqa: PLR2004 - ASCII
+_IN_RUN: Final = np.array(
+    [byte >= 0x80 or chr(byte).isalnum() or chr(byte) == "_" for byte in range(256)],  # noqa: PLR2004 - ASCII
+    np.uint8,
+)
+_FIRST_BYTES_OF_WORD: Final = np.array([(1 << (8 * count)) - 1 for count in range(WORD + 1)], np.uint64)
+"""What keeps so many bytes of a word."""
+
+_PADDING: Final = bytes(WORD)
+"""Behind a text, so that its last bytes can be read as a word."""
 
 
 class RunColumns(NamedTuple):
     """The table as the kernels take it.
 
     Attributes:
-        slots: number of the run that each slot holds, or `_EMPTY`; shape (a power of two,), uint32.
+        slots: the run that each slot holds, its number below half of its hash, or `_EMPTY`; shape (a power of two,),
+            uint64. So most other runs in a slot are told apart without a look at them.
         hashes: of each run, shape (capacity,), uint64.
         starts: where each run begins in `data`, and where the next will, shape (capacity + 1,), int64.
-        data: the bytes of the runs, one after another, uint8.
+        data: the bytes of the runs, one after another, and a word more, uint8.
     """
 
-    slots: Numbers
+    slots: Hashes
     hashes: Hashes
     starts: Places
     data: Bytes
@@ -61,19 +88,26 @@ class RunTable:
             np.zeros(_FIRST_CAPACITY + 1, np.int64),
             np.empty(_FIRST_BYTES, np.uint8),
         )
+        self._borders = np.empty(0, np.uint32)
 
-    def numbers(self, text: bytes | Bytes) -> Numbers:
-        """The numbers of the runs of a UTF-8 text, in order, shape (runs,), uint32."""
-        source = np.frombuffer(text, np.uint8)
-        numbers = np.empty(len(source) // 2 + 1, np.uint32)
-        self._make_room_for_bytes(len(source))
-        progress = np.array([0, 0, self.count], np.int64)
-        while progress[0] < len(source):
-            _number_runs(source, self._seed, self._columns, progress, numbers)
-            self.count = int(progress[2])
-            if progress[0] < len(source):
+    def numbers(self, text: bytes) -> Numbers:
+        """The numbers of the runs of a UTF-8 text, in order, shape (runs,), uint32.
+
+        Args:
+            text: of less than 2^32 bytes.
+        """
+        source = np.frombuffer(text + _PADDING, np.uint8)
+        if len(self._borders) < len(source):
+            self._borders = np.empty(2 * len(source), np.uint32)
+        numbers = np.empty(_find_runs(source[: len(text)], self._borders), np.uint32)
+        self._make_room_for_bytes(len(text))
+        progress = np.array([0, self.count], np.int64)
+        while progress[0] < len(numbers):
+            _number_runs(source, self._borders, self._seed, self._columns, progress, numbers)
+            self.count = int(progress[1])
+            if progress[0] < len(numbers):
                 self._double()
-        return numbers[: progress[1]]
+        return numbers
 
     @property
     def starts(self) -> Places:
@@ -88,8 +122,8 @@ class RunTable:
     def _make_room_for_bytes(self, wanted: int) -> None:
         """As many more bytes as a text has, whose runs may all be new."""
         used = int(self._columns.starts[self.count])
-        if used + wanted > len(self._columns.data):
-            data = np.empty(max(used + wanted, 2 * len(self._columns.data)), np.uint8)
+        if used + wanted + WORD > len(self._columns.data):
+            data = np.empty(max(used + wanted + WORD, 2 * len(self._columns.data)), np.uint8)
             data[:used] = self._columns.data[:used]
             self._columns = self._columns._replace(data=data)
 
@@ -103,83 +137,122 @@ class RunTable:
         self._columns = RunColumns(slots, hashes, starts, self._columns.data)
 
 
-def _empty_slots(capacity: int) -> Numbers:
-    return np.full(_SLOTS_PER_RUN * capacity, _EMPTY, np.uint32)
+def _empty_slots(capacity: int) -> Hashes:
+    return np.full(_SLOTS_PER_RUN * capacity, _EMPTY, np.uint64)
 
 
 @inlined
-def _same(text: Bytes, begin: int, end: int, data: Bytes, at: int) -> bool:
-    for offset in range(end - begin):  # noqa: SIM110 - kernels have no generators
-        if text[begin + offset] != data[at + offset]:
+def _mixed(hashed: np.uint64, word: np.uint64) -> np.uint64:
+    """A hash of one word more; each half of it depends on every byte."""
+    product = (hashed ^ word) * _MULTIPLIER
+    return (product ^ (product >> _HIGH_HALF)) * _MULTIPLIER
+
+
+@inlined
+def _hash(at: int, length: int, seed: int) -> np.uint64:
+    """The hash of the run at an address."""
+    hashed = np.uint64(seed)
+    while length > WORD:
+        hashed = _mixed(hashed, word_at(at))
+        at, length = at + WORD, length - WORD
+    return _mixed(hashed, word_at(at) & _FIRST_BYTES_OF_WORD[length])
+
+
+@inlined
+def _same(one: int, other: int, length: int) -> Any:  # noqa: ANN401 - of numba's
+    """Whether so many bytes at two addresses are alike."""
+    while length > WORD:
+        if word_at(one) != word_at(other):
             return False
-    return True
+        one, other, length = one + WORD, other + WORD, length - WORD
+    return ((word_at(one) ^ word_at(other)) & _FIRST_BYTES_OF_WORD[length]) == 0
 
 
 @inlined
-def _slot_of(text: Bytes, begin: int, end: int, hashed: np.uint64, columns: RunColumns) -> np.int64:
-    """The slot that holds the run, or the empty one where it belongs."""
-    mask = len(columns.slots) - 1
-    slot = np.int64(hashed >> _HIGH_HALF) & mask
+def _slot_of(at: int, length: int, hashed: np.uint64, columns: RunColumns) -> np.int64:
+    """The slot that holds the run at an address, or the empty one where it belongs."""
+    mask, tag = len(columns.slots) - 1, hashed & _TAG
+    slot = np.int64(hashed & _NUMBER) & mask
     while True:
-        number = columns.slots[slot]
-        if number == _EMPTY:
+        held = columns.slots[slot]
+        if held == _EMPTY:
             return slot
-        at = columns.starts[number]
-        same_length = columns.starts[number + 1] - at == end - begin
-        if columns.hashes[number] == hashed and same_length and _same(text, begin, end, columns.data, at):
-            return slot
+        if held & _TAG == tag:
+            number = np.int64(held & _NUMBER)
+            start = columns.starts[number]
+            if columns.starts[number + 1] - start == length and _same(at, columns.data.ctypes.data + start, length):
+                return slot
         slot = (slot + 1) & mask
 
 
-_COLUMNS: Final = record(RunColumns, writable(uint32), writable(uint64), writable(int64), writable(uint8))
-
-
-@kernel(void, readable(uint8), int64, _COLUMNS, writable(int64), writable(uint32))
-def _number_runs(text: Bytes, seed: int, columns: RunColumns, progress: Places, numbers: Numbers) -> None:
-    """Number the runs of a text until it ends or the table is full.
+@kernel(int64, readable(uint8), writable(uint32))
+def _find_runs(text: Bytes, borders: Numbers) -> int:
+    """Find where the runs of a text begin and end.
 
     Args:
         text: in UTF-8, uint8.
+        borders: takes both of each run, one run after another; has a place more than the text has bytes, uint32.
+
+    Returns:
+        how many runs there are.
+    """
+    count, inside = 0, np.uint8(0)
+    for at in range(len(text)):
+        borders[count] = at
+        now = _IN_RUN[text[at]]
+        count += now ^ inside
+        inside = now
+    borders[count] = len(text)
+    return signed((count + inside) // 2)
+
+
+_COLUMNS: Final = record(RunColumns, writable(uint64), writable(uint64), writable(int64), writable(uint8))
+
+
+@kernel(void, readable(uint8), readable(uint32), int64, _COLUMNS, writable(int64), writable(uint32))
+def _number_runs(
+    text: Bytes, borders: Numbers, seed: int, columns: RunColumns, progress: Places, numbers: Numbers
+) -> None:
+    """Number the runs of a text until it ends or the table is full.
+
+    Args:
+        text: in UTF-8, with a word behind it, uint8.
+        borders: what `_find_runs` wrote, uint32.
         seed: of the hashes.
         columns: of the table; takes the runs that it does not hold, whose bytes have room in it.
-        progress: bytes of the text that are done, runs of it that are numbered, and runs in the table; is brought up
-            to date.
+        progress: runs of the text that are numbered, and runs in the table; is brought up to date.
         numbers: takes the numbers of the runs, uint32.
     """
-    at, done, count = progress
-    while at < len(text):
-        if not _IN_RUN[text[at]]:
-            at += 1
-            continue
-        begin, hashed = at, np.uint64(seed)
-        while at < len(text) and _IN_RUN[text[at]]:
-            hashed = (hashed ^ np.uint64(text[at])) * _MULTIPLIER
-            at += 1
-        slot = _slot_of(text, begin, at, hashed, columns)
+    done, count = progress
+    address = text.ctypes.data
+    while done < len(numbers):
+        begin, end = signed(borders[2 * done]), signed(borders[2 * done + 1])
+        hashed = _hash(address + begin, end - begin, seed)
+        slot = _slot_of(address + begin, end - begin, hashed, columns)
         if columns.slots[slot] == _EMPTY:
             if count == len(columns.hashes):
-                at = begin
                 break
             start = columns.starts[count]
-            columns.data[start : start + at - begin] = text[begin:at]
-            columns.slots[slot], columns.hashes[count], columns.starts[count + 1] = count, hashed, start + at - begin
+            columns.data[start : start + end - begin] = text[begin:end]
+            columns.slots[slot] = (hashed & _TAG) | np.uint64(count)
+            columns.hashes[count], columns.starts[count + 1] = hashed, start + end - begin
             count += 1
-        numbers[done] = columns.slots[slot]
+        numbers[done] = columns.slots[slot] & _NUMBER
         done += 1
-    progress[0], progress[1], progress[2] = at, done, count
+    progress[0], progress[1] = done, count
 
 
-@kernel(void, readable(uint64), writable(uint32))
-def _fill_slots(hashes: Hashes, slots: Numbers) -> None:
+@kernel(void, readable(uint64), writable(uint64))
+def _fill_slots(hashes: Hashes, slots: Hashes) -> None:
     """Put runs into an empty table.
 
     Args:
         hashes: of the runs, uint64.
-        slots: all empty, more of them than runs, uint32.
+        slots: all empty, more of them than runs, uint64.
     """
     mask = len(slots) - 1
     for number in range(len(hashes)):
-        slot = np.int64(hashes[number] >> _HIGH_HALF) & mask
+        slot = np.int64(hashes[number] & _NUMBER) & mask
         while slots[slot] != _EMPTY:
             slot = (slot + 1) & mask
-        slots[slot] = number
+        slots[slot] = (hashes[number] & _TAG) | np.uint64(number)

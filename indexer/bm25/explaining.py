@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from indexer.bm25.postings import Bm25Contents, term_keys
+from indexer.bm25.keys import term_keys
+from indexer.bm25.postings import Bm25Contents
 from indexer.bm25.scoring import EPSILON, K1, B, Scorer
 from indexer.deadline import Deadline
 from indexer.explanation import Explanation

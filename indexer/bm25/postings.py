@@ -1,7 +1,7 @@
 """What a bm25 segment holds beside the documents.
 
-    posting.*            see `indexer.segment.postings`; key: the 64-bit BLAKE2b of a term; the number: occurrences;
-                         the steps of a dense list are saturation, in steps of `BOUND_STEP`, up
+    posting.*            see `indexer.segment.postings`; keys: see `indexer.bm25.keys`; the number: occurrences; the
+                         steps of a dense list are saturation, in steps of `BOUND_STEP`, up
     bm25.lengths         terms of each document, repetitions included                                  uint32
     bm25.ranks           place of each document in the order of ids, for ties                          uint32
     bm25.block_bounds    of each full block, the largest saturation, in steps of `BOUND_STEP`, up      uint8
@@ -10,14 +10,9 @@
 
 A bound holds for any average length up to the one it was computed with, since saturation grows with the average. For a
 larger one it grows at most as the average does, so readers scale it by that ratio.
-
-Keys of one width make lookups, merges and counts plain numpy operations, and a bag-of-words query never needs the
-spelling of a term that it does not have itself. Two terms with the same hash would count as one: among ten million
-terms the chance that any two do is 3 in a million.
 """
 
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -29,10 +24,10 @@ from indexer.analysis.interning import TermInterner, Vocabulary
 from indexer.bm25.bounds import BoundsBuilder
 from indexer.bm25.frequencies import TermFrequencies
 from indexer.bm25.inversion import Runs, invert
+from indexer.bm25.keys import keys_of_all
 from indexer.bm25.scoring import TITLE_REPETITIONS, Statistics
 from indexer.errors import GenerationUnusable
 from indexer.generation import GenerationSettings
-from indexer.memo import Memo
 from indexer.segment import (
     PostingChunk,
     PostingLists,
@@ -61,7 +56,6 @@ FORMAT_VERSION: Final = 6
 DEFAULT_ANALYZER: Final = "english"
 
 _COLUMNS: Final = 2
-KEY_BYTES: Final = 8
 
 
 def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
@@ -74,27 +68,6 @@ def generation_settings(analyzer: str = DEFAULT_ANALYZER) -> GenerationSettings:
         SettingsError: it does not.
     """
     return GenerationSettings(INDEX, FORMAT_VERSION, get_analyzer(analyzer).name)
-
-
-def term_keys(terms: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """The keys of the posting lists of the terms of a query, shape (terms,), uint64."""
-    return _keys(map(_digests.__getitem__, terms))
-
-
-def encoded_keys(terms: Iterable[str]) -> bytes:
-    """As `term_keys`, in `KEY_BYTES` each."""
-    return b"".join(map(_digests.__getitem__, terms))
-
-
-def _keys(digests: Iterable[bytes]) -> npt.NDArray[np.uint64]:
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
-
-
-def _digest(term: str) -> bytes:
-    return blake2b(term.encode(), digest_size=KEY_BYTES).digest()
-
-
-_digests: Final = Memo(_digest)
 
 
 class Bm25Contents:
@@ -227,9 +200,9 @@ def _inverted(
 
 def _places(terms: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
     """The place of each term's key among all of them in order, -1 for no term; and these keys."""
-    places = np.array([0 if term else -1 for term in terms], np.int32)
-    keys = _keys(map(_digest, terms))[places == 0]
-    distinct, places[places == 0] = np.unique(keys, return_inverse=True)
+    places = np.full(len(terms), -1, np.int32)
+    held = np.fromiter(map(len, terms), np.int64, len(terms)) > 0
+    distinct, places[held] = np.unique(keys_of_all(terms)[held], return_inverse=True)
     return places, distinct
 
 

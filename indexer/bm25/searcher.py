@@ -14,7 +14,8 @@ from indexer.analysis import get_analyzer
 from indexer.backend import Answer, Hit, Query
 from indexer.bm25.answering import AT, KEYS_AT, TOO_LONG, UNCHECKED, answer, desk_room
 from indexer.bm25.explaining import TermStatistics
-from indexer.bm25.postings import KEY_BYTES, Bm25Contents, Bm25Engine, encoded_keys, read_statistics, term_keys
+from indexer.bm25.keys import KEY_BYTES, encoded_keys, term_keys
+from indexer.bm25.postings import Bm25Contents, Bm25Engine, read_statistics
 from indexer.bm25.scoring import Scorer
 from indexer.bm25.table import SegmentFlags, segment_flags, table_of
 from indexer.bm25.topk import POSTINGS_A_CALL

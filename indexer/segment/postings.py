@@ -257,8 +257,8 @@ def write_postings(
     packed = _Packed(columns, documents)
     with builder.section(f"{name}.words", np.uint32) as section:
         for chunk in chunks:
-            keys, first, counts = np.unique(chunk.keys, return_index=True, return_counts=True)
-            starts = np.append(first, len(chunk.keys)).astype(np.int64)
+            starts = _list_starts(chunk.keys)
+            keys, counts = chunk.keys[starts[:-1]], np.diff(starts)
             steps = np.empty(0, np.uint8) if on_lists is None else on_lists(chunk, starts)
             section.write(packed.pack(keys, counts, chunk.postings, steps, starts))
     builder.add(f"{name}.keys", np.concatenate(packed.keys))
@@ -327,6 +327,12 @@ class _Packed:
         dense = int(np.count_nonzero(counts >= max(LEAST_DENSE, documents / DENSE_SHARE))) if documents else 0
         behind = dense * (flag_words(documents) + 2 * row_words(documents))
         return int(counts.sum()) * self._columns + headers * (self._columns + 1) + behind
+
+
+def _list_starts(keys: Keys) -> Starts:
+    """Where the postings of each key begin, and the end of the last, int64; keys ascend."""
+    new = np.flatnonzero(keys[1:] != keys[:-1]) + 1
+    return np.concatenate([np.zeros(min(len(keys), 1), np.int64), new, [len(keys)]])
 
 
 def _ends(lengths: Sequence[Starts]) -> Keys:

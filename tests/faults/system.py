@@ -137,17 +137,19 @@ class System:
         """Of the API."""
         return children_that_run("spawn_main", self.programs["api"].pid)
 
-    def publish(self, first: int = 0, count: int = DOCUMENTS) -> None:
-        """Publish documents and wait until every index has them."""
+    def publish(self, first: int = 0, count: int = DOCUMENTS, *, seconds: float = 120.0) -> None:
+        """Publish documents and wait until every index has them, which takes so long at most."""
         published = self.http.post(
             "/documents", content=ndjson(documents(first, count)), headers={"content-type": "application/x-ndjson"}
         )
         assert published.status_code == 202, published.text
-        self.wait_for(published.json()["token"])
+        self.wait_for(published.json()["token"], seconds=seconds)
 
-    def wait_for(self, token: str) -> None:
+    def wait_for(self, token: str, *, seconds: float = 120.0) -> None:
         """Wait until every index has read up to a token."""
-        self.wait_until(lambda: not self.search(wait_for=token, timeout_ms=30_000)["partial"], "every index has it all")
+        self.wait_until(
+            lambda: not self.search(wait_for=token, timeout_ms=30_000)["partial"], "every index has it all", seconds
+        )
 
     def healthy(self, bodies: Sequence[str], *, rate: float, seconds: float = 10.0) -> History:
         """The baseline of an experiment: the same searches while all is well, with warm caches.

@@ -23,6 +23,7 @@ from tests.system.processes import program, run_command
 
 DOCUMENTS = 50_000
 PUBLISHED_AT_A_TIME = 5_000
+PUBLISHED_WITHIN_SECONDS = 600.0
 SEARCHES_PER_SECOND = 20
 ROLLED_BACK_WITHIN_SECONDS = 5.0
 LIVE_P99_TIMES = 2.0
@@ -97,7 +98,7 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
     statuses, rollbacks = dict[str, int](), dict[str, float]()
     with system.running(*("kafka", "postgres", *METHODS, "api")):
         for first in range(0, DOCUMENTS, PUBLISHED_AT_A_TIME):
-            system.publish(first, PUBLISHED_AT_A_TIME)
+            system.publish(first, PUBLISHED_AT_A_TIME, seconds=PUBLISHED_WITHIN_SECONDS)
         system.wait_until(system.complete, "all methods answer")
         writing, whole = Writing(system, seed=3), Whole(system)
         with writing.going_on():

@@ -12,6 +12,7 @@ from indexer.analysis.interning import TermInterner
 from indexer.analysis.run_table import RunTable
 from tests.indexer.analysis.texts import MIXED
 
+RUNS = st.lists(st.text(alphabet="abAB01_", min_size=1, max_size=40).map(str.encode), min_size=1, max_size=12)
 IDENTIFIERS = st.text(alphabet="aefsxzAFSXZ019_ ", max_size=60)
 LONG_RUNS = st.builds(lambda run, times, end: run * times + end, MIXED, st.integers(1, 400), IDENTIFIERS)
 
@@ -75,3 +76,16 @@ def test_runs_keep_their_numbers_as_the_table_grows() -> None:
         assert table.numbers(b" ".join(runs[begin:end])).tolist() == list(range(begin, end))
     assert table.numbers(b" ".join(runs)).tolist() == list(range(50_000))
     assert table.data[: table.starts[-1]].tobytes() == b"".join(runs)
+
+
+@given(runs=RUNS, between=st.lists(st.sampled_from([b" ", b"; ", b"\n\n"]), min_size=12, max_size=12))
+@example(runs=[b"abcdefgh", b"abcdefghi", b"abcdefghj", b"abcdefg", b"abcdefgh"], between=[b" "] * 12)
+@example(runs=[b"a" * 16, b"a" * 17, b"a" * 15 + b"b", b"b" + b"a" * 15, b"a" * 16], between=[b""] + [b" "] * 11)
+def test_runs_of_any_length_are_found_wherever_they_begin(runs: list[bytes], between: list[bytes]) -> None:
+    """At both ends of a text too, and whether or not they fill the words by which they are compared."""
+    distinct = list(dict.fromkeys(runs))
+    text = between[0] + b"".join(run + gap for run, gap in zip(runs[:-1], between[1:], strict=False)) + runs[-1]
+    table = RunTable()
+    for _ in range(2):
+        assert table.numbers(text).tolist() == [distinct.index(run) for run in runs]
+    assert table.data[: table.starts[-1]].tobytes() == b"".join(distinct)

@@ -77,11 +77,15 @@ class RunColumns(NamedTuple):
 
 
 class RunTable:
-    """Gives each distinct run of bytes a number, in the order of their first sight."""
+    """Gives each distinct run of bytes a number, in the order of their first sight.
 
-    def __init__(self) -> None:
+    Args:
+        seed: of the hashes; a secret one by default, so that nobody can write documents whose runs all collide.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
         self.count = 0
-        self._seed = secrets.randbits(63)  # so that nobody can write documents whose runs all collide
+        self._seed = secrets.randbits(63) if seed is None else seed
         self._columns = RunColumns(
             _empty_slots(_FIRST_CAPACITY),
             np.empty(_FIRST_CAPACITY, np.uint64),
@@ -122,7 +126,7 @@ class RunTable:
     def _make_room_for_bytes(self, wanted: int) -> None:
         """As many more bytes as a text has, whose runs may all be new."""
         used = int(self._columns.starts[self.count])
-        if used + wanted + WORD > len(self._columns.data):
+        if used + wanted > len(self._columns.data):
             data = np.empty(max(used + wanted + WORD, 2 * len(self._columns.data)), np.uint8)
             data[:used] = self._columns.data[:used]
             self._columns = self._columns._replace(data=data)

@@ -1,5 +1,6 @@
 """Numbers of terms stand for exactly the terms that the analyzer gives."""
 
+import random
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -66,6 +67,40 @@ def test_runs_are_told_apart_by_their_bytes() -> None:
     table = RunTable()
     assert table.numbers(b"ab a abc ab,b;a\xc3\xa9 a\xc3\xa9b abc").tolist() == [0, 1, 2, 0, 3, 4, 5, 2]
     assert table.data[: table.starts[-1]].tobytes() == b"abaabcba\xc3\xa9a\xc3\xa9b"
+
+
+SEED = 7
+
+
+def mixed(hashed: int, word: int) -> int:
+    """The hash of one word more, as the table makes it."""
+    multiplier, whole = 0x9E37_79B9_7F4A_7C15, (1 << 64) - 1
+    product = (hashed ^ word) * multiplier & whole
+    return (product ^ product >> 32) * multiplier & whole
+
+
+def is_run(run: bytes) -> bool:
+    """Whether bytes are one run."""
+    return all(
+        byte >= 0x80 or byte in b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz" for byte in run
+    )
+
+
+def test_runs_of_one_hash_are_told_apart() -> None:
+    """By their bytes, and by their length where one begins as the other is."""
+    chance = random.Random(SEED)
+    words = [int.from_bytes(bytes(chance.choices(b"abcdefgh", k=8)), "little") for _ in range(300)]
+    runs: list[bytes] = []
+    for first in words:
+        # Behind the first word, each of these leads to the hash of the word `words[0]` alone, or of the first alone.
+        for target in (words[0], first):
+            run = b"".join(word.to_bytes(8, "little") for word in (first, mixed(SEED, first) ^ SEED ^ target))
+            if is_run(run):
+                runs += [target.to_bytes(8, "little"), run, run + b"end"]
+    distinct = list(dict.fromkeys(runs))
+    assert len(distinct) > 100
+    for order in (distinct, distinct[::-1]):
+        assert RunTable(SEED).numbers(b" ".join(order * 2)).tolist() == [*range(len(order))] * 2
 
 
 def test_runs_keep_their_numbers_as_the_table_grows() -> None:

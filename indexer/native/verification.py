@@ -5,7 +5,7 @@ exact total and what each can score at most; then lines are counted from the mos
 can be among the best.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, takewhile
 from typing import Final
 
@@ -18,6 +18,7 @@ from indexer.native.budget import TimeBudget
 from indexer.native.candidates import fewest_documents
 from indexer.native.contents import NativeContents
 from indexer.native.gathering import GatheredLines, gather_lines
+from indexer.native.helpers import helpers
 from indexer.native.lines import LinePattern, tally_lines
 from indexer.native.literal import Needle, Texts, tally_literal
 from indexer.native.needles import Needles
@@ -126,28 +127,31 @@ class Verifier:
         elif needle is not None:
             yield from self._with_literal(contents, candidates, needle)
 
-    def _by_automata(self, contents: NativeContents, candidates: Ordinals, lines: LinePattern) -> Iterator[Found]:
+    def _by_automata(self, contents: NativeContents, candidates: Ordinals, lines: LinePattern) -> list[Found]:
         """The candidates that match; a line that begins in the title is in it, and so are its matches."""
         needles = _rarest_set(contents, lines.required)
-        for part in self._parts(contents, candidates):
+
+        def tallied(part: Ordinals) -> Found:
             texts = contents.texts_of(part)
-            yield _matching(part, tally_lines(texts, part, lines, needles, window=COUNTED_BYTES, limit=COUNTED_LINES))
+            return _matching(part, tally_lines(texts, part, lines, needles, window=COUNTED_BYTES, limit=COUNTED_LINES))
+
+        return self._side_by_side(contents, candidates, tallied)
 
     def _with_literal(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that match, of which those hold a literal."""
         if self._pattern.needle is not None:
-            yield from self._scans(contents, candidates, needle)
+            yield from self._side_by_side(contents, candidates, lambda part: self._scan(contents, part, needle))
         elif self._pattern.line_local:
             yield from self._by_lines(contents, candidates, needle)
         else:
-            promising = (each.ordinals.tolist() for each in self._scans(contents, candidates, needle))
-            yield self.find_by_regex(contents, chain.from_iterable(promising))
+            scans = (self._scan(contents, part, needle) for part in self._parts(contents, candidates))
+            yield self.find_by_regex(contents, chain.from_iterable(each.ordinals.tolist() for each in scans))
 
-    def _scans(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
-        """The candidates that hold a literal, some at a time, until the time is up."""
-        for part in self._parts(contents, candidates):
-            texts = contents.texts_of(part)
-            yield _matching(part, tally_literal(texts, part, needle, window=COUNTED_BYTES, limit=COUNTED_LINES))
+    @staticmethod
+    def _scan(contents: NativeContents, part: Ordinals, needle: Needle) -> Found:
+        """The documents that hold a literal."""
+        texts = contents.texts_of(part)
+        return _matching(part, tally_literal(texts, part, needle, window=COUNTED_BYTES, limit=COUNTED_LINES))
 
     def _by_lines(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that match in a line with a literal; most show it in their first such lines."""
@@ -194,6 +198,20 @@ class Verifier:
                 continue  # another document may be smaller
             if line:
                 yield ordinal, line[0]
+
+    def _side_by_side(
+        self, contents: NativeContents, ordinals: Ordinals, find: Callable[[Ordinals], Found]
+    ) -> list[Found]:
+        """What is found in groups of documents of about `_CALL_BYTES`, until the time is up."""
+
+        def found_in_time(part: Ordinals) -> Found | None:
+            if self._budget.spent:
+                self._budget.cut_short = True
+                return None
+            return find(part)
+
+        parts = _split(ordinals, contents.lengths(ordinals))
+        return [found for found in helpers().map(found_in_time, parts) if found is not None]
 
     def _parts(self, contents: NativeContents, ordinals: Ordinals) -> Iterator[Ordinals]:
         """Documents in groups of about `_CALL_BYTES`, until the time is up."""

@@ -16,7 +16,14 @@ from indexer.backend import Answer, Query
 from indexer.deadline import Deadline
 from indexer.errors import DeadlineExceeded, InvalidQuery
 from indexer.generation import Generation, open_or_create_live
-from indexer.native import NativeSearcher, NativeWriter, compile_pattern, generation_settings, searchable_text
+from indexer.native import (
+    NativeSearcher,
+    NativeWriter,
+    compile_pattern,
+    generation_settings,
+    searchable_text,
+    verification,
+)
 from indexer.native.ranking import PATH, scores
 from indexer.native.tallies import COUNTED_BYTES, COUNTED_LINES
 from streams.change import Change
@@ -231,6 +238,21 @@ def test_deadline_while_scanning(generation: Generation, searcher: NativeSearche
     with pytest.raises(DeadlineExceeded):
         _ask(searcher, "/(?s:[so][xy])/", Deadline(20, clock=lambda: next(ticks)))
     assert _ask(searcher, "/(?s:w.r)/").total_relation == "eq"
+
+
+@pytest.mark.parametrize("query", ["some words", "/w[ao]rds/", "/some w.*s/"])
+def test_deadline_of_kernels(
+    generation: Generation, searcher: NativeSearcher, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """What kernels search is searched in parts, and no part is begun when the time is up."""
+    monkeypatch.setattr(verification, "_CALL_BYTES", 20)
+    _write(generation, [upsert(f"d{number}", "some words", offset=number) for number in range(50)])
+    ticks = count()  # of a clock that stops in the time that is kept for ranking
+    partial = _ask(searcher, query, Deadline(20, clock=lambda: min(next(ticks), 17)))
+    assert 0 < partial.total < 50
+    assert partial.total_relation == "gte"
+    whole = _ask(searcher, query)
+    assert (whole.total, whole.total_relation) == (50, "eq")
 
 
 def _varied_bodies(number: int) -> str:

@@ -45,6 +45,11 @@ def fewest_documents(postings: PostingLists, folded: bytes) -> int:
     return 0 if places is None else min(places.counts)
 
 
+def holding(postings: PostingLists, folded: bytes) -> Ordinals:
+    """The documents that have all trigrams of a folded text of at least one, deleted ones included; ascending."""
+    return _with_all(postings, trigrams_of(folded))
+
+
 def _possible(postings: PostingLists, plan: Plan) -> Ordinals | None:
     """Ordinals, deleted documents included; None stands for all."""
     match plan:

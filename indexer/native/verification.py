@@ -6,6 +6,7 @@ can be among the best.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice, takewhile
 from typing import Final
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from indexer.errors import DeadlineExceeded
 from indexer.native.budget import TimeBudget
-from indexer.native.candidates import fewest_documents
+from indexer.native.candidates import fewest_documents, holding
 from indexer.native.contents import NativeContents
 from indexer.native.gathering import GatheredLines, gather_lines
 from indexer.native.helpers import helpers
@@ -32,6 +33,9 @@ _CALL_BYTES: Final = 8 * 1024 * 1024
 
 _MANY_CANDIDATES: Final = 8
 """So many are worth automata, whose tables take half a millisecond to work out."""
+
+_FEW_LITERALS: Final = 8
+"""Of so many, it is found out which documents can hold which: each takes about a millisecond."""
 
 _LINES_OF_A_DOCUMENT: Final = (4, 64, np.iinfo(np.int64).max)
 """To gather at first, then where none of those matches, then of what is left."""
@@ -129,13 +133,16 @@ class Verifier:
 
     def _by_automata(self, contents: NativeContents, candidates: Ordinals, lines: LinePattern) -> list[Found]:
         """The candidates that match; a line that begins in the title is in it, and so are its matches."""
-        needles = _rarest_set(contents, lines.required)
 
-        def tallied(part: Ordinals) -> Found:
+        def tallied(part: Ordinals, needles: Needles | None) -> Found:
             texts = contents.texts_of(part)
             return _matching(part, tally_lines(texts, part, lines, needles, window=COUNTED_BYTES, limit=COUNTED_LINES))
 
-        return self._side_by_side(contents, candidates, tallied)
+        return [
+            found
+            for ordinals, needles in _by_literals(contents, candidates, lines.required)
+            for found in self._side_by_side(contents, ordinals, partial(tallied, needles=needles))
+        ]
 
     def _with_literal(self, contents: NativeContents, candidates: Ordinals, needle: Needle) -> Iterator[Found]:
         """The candidates that match, of which those hold a literal."""
@@ -260,13 +267,29 @@ def _rarest(contents: NativeContents, needles: Sequence[Needle]) -> Needle | Non
     return min(needles, key=lambda each: fewest_documents(contents.postings, each.values.tobytes()), default=None)
 
 
-def _rarest_set(contents: NativeContents, choices: Sequence[Sequence[Needle]]) -> Needles | None:
-    """The literals that few documents can hold."""
+def _by_literals(
+    contents: NativeContents, ordinals: Ordinals, choices: Sequence[Sequence[Needle]]
+) -> Iterator[tuple[Ordinals, Needles | None]]:
+    """Documents, with the literals of which every match in them holds one; None where none are known.
+
+    Each literal takes a scan of its own, and most documents can hold but one of several.
+    """
     if not choices:
-        return None
-    return Needles.of(
-        min(choices, key=lambda each: sum(fewest_documents(contents.postings, one.folded) for one in each))
-    )
+        yield ordinals, None
+        return
+    needles = min(choices, key=lambda each: sum(fewest_documents(contents.postings, one.folded) for one in each))
+    worth_it = 1 < len(needles) <= _FEW_LITERALS and int(contents.lengths(ordinals).sum()) > _CALL_BYTES
+    if not worth_it:
+        yield ordinals, Needles.of(needles)
+        return
+    possible = np.zeros((len(needles), len(contents.titles)), np.bool_)
+    for flags, needle in zip(possible, needles, strict=True):
+        flags[holding(contents.postings, needle.folded)] = True
+    possible = possible[:, ordinals]
+    literals = np.count_nonzero(possible, axis=0)
+    for flags, needle in zip(possible, needles, strict=True):
+        yield ordinals[flags & (literals == 1)], Needles.of([needle])
+    yield ordinals[literals > 1], Needles.of(needles)
 
 
 def _joined(*parts: Found) -> Found:

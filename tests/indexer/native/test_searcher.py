@@ -255,6 +255,24 @@ def test_deadline_of_kernels(
     assert (whole.total, whole.total_relation) == (50, "eq")
 
 
+@pytest.mark.parametrize(
+    "query", ["/alpha|gamma ray/", "/alpha|beta|gamma/", "/x (alpha|beta) y/", "/ALPHA|Beta/i", "/alpha|beta|absent/"]
+)
+def test_each_literal_is_looked_for_where_it_can_be(
+    generation: Generation, searcher: NativeSearcher, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Documents that can hold one of several literals, some or none of them are found and rated as all together are."""
+    words = ["alpha", "beta", "gamma ray", "gam mar ray"]
+    bodies = ["\n".join(f"x {word} y" for at, word in enumerate(words) if number >> at & 1) for number in range(16)]
+    _write(generation, [upsert(f"d{number}", body, offset=number) for number, body in enumerate(bodies)])
+    together = _ask(searcher, query)
+    pattern = re.compile(query.strip("/i"), re.IGNORECASE * query.endswith("i"))
+    assert {hit.id for hit in together.hits} == {f"d{at}" for at, body in enumerate(bodies) if pattern.search(body)}
+    monkeypatch.setattr(verification, "_CALL_BYTES", 20)
+    apart = _ask(searcher, query)
+    assert (apart.hits, apart.total) == (together.hits, together.total)
+
+
 def _varied_bodies(number: int) -> str:
     words = ("Needle", "needless", "hay", "ſneedle", "\u212aite", "NEEDLE kite\n", "éneedle", "asks")
     return " ".join(words[(number * 7 + place * place) % len(words)] for place in range(number % 90 + 1))

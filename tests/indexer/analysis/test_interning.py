@@ -81,9 +81,7 @@ def mixed(hashed: int, word: int) -> int:
 
 def is_run(run: bytes) -> bool:
     """Whether bytes are one run."""
-    return all(
-        byte >= 0x80 or byte in b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz" for byte in run
-    )
+    return all(byte >= 0x80 or chr(byte).isalnum() or chr(byte) == "_" for byte in run)
 
 
 def test_runs_of_one_hash_are_told_apart() -> None:

@@ -126,7 +126,7 @@ class RunTable:
     def _make_room_for_bytes(self, wanted: int) -> None:
         """As many more bytes as a text has, whose runs may all be new."""
         used = int(self._columns.starts[self.count])
-        if used + wanted > len(self._columns.data):
+        if used + wanted + WORD > len(self._columns.data):
             data = np.empty(max(used + wanted + WORD, 2 * len(self._columns.data)), np.uint8)
             data[:used] = self._columns.data[:used]
             self._columns = self._columns._replace(data=data)

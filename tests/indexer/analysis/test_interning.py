@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from indexer.analysis import ANALYZERS, Analyzer, get_analyzer
 from indexer.analysis.interning import TermInterner
 from indexer.analysis.run_table import RunTable
+from indexer.compiled import WORD
 from tests.indexer.analysis.texts import MIXED
 
 RUNS = st.lists(st.text(alphabet="abAB01_", min_size=1, max_size=40).map(str.encode), min_size=1, max_size=12)
@@ -122,3 +123,11 @@ def test_runs_of_any_length_are_found_wherever_they_begin(runs: list[bytes], bet
     for _ in range(2):
         assert table.numbers(text).tolist() == [distinct.index(run) for run in runs]
     assert table.data[: table.starts[-1]].tobytes() == b"".join(distinct)
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537, 131_072])
+def test_a_word_can_be_read_behind_the_last_run(size: int) -> None:
+    """The bytes of runs are read by words, so there is room for one more, whatever the text fills."""
+    table = RunTable()
+    table.numbers(b"a" * size)
+    assert len(table.data) >= size + WORD

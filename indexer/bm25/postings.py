@@ -194,8 +194,8 @@ def _inverted(
         ),
         len(keys),
     )
-    keys_of_all = np.repeat(keys, np.diff(inverted.list_starts))
-    return PostingChunk(keys_of_all, inverted.postings.T), inverted.lengths
+    key_of_each = np.repeat(keys, np.diff(inverted.list_starts))
+    return PostingChunk(key_of_each, inverted.postings.T), inverted.lengths
 
 
 def _places(terms: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:

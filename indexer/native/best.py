@@ -78,8 +78,7 @@ def score_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: in
     best = _count_best(found, verifier, limit, budget)
     least = best.min() - PATH if len(best) >= limit else -np.inf
     for each in found:
-        if budget.spent:
-            budget.cut_short = True
+        if budget.runs_out():
             return
         each.rate_paths(least, verifier)
 
@@ -95,8 +94,7 @@ def _count_best(found: Sequence[MatchingDocuments], verifier: Verifier, limit: i
     for group in _descending(bounds):
         if len(best) >= limit and bounds[group].max() + PATH < best.min():
             break
-        if budget.spent:
-            budget.cut_short = True
+        if budget.runs_out():
             break
         for owner in np.unique(owners[group]).tolist():
             scored = found[owner].count(places[group[owners[group] == owner]], verifier)

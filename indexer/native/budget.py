@@ -33,10 +33,12 @@ class TimeBudget:
         self._kept_seconds = _RANKING_SHARE * self._seconds
         self.cut_short = False
 
-    @property
-    def spent(self) -> bool:
-        """Whether the time for this phase is up; what is left out then cuts the search short."""
-        return self._deadline.remaining() <= self._kept_seconds
+    def runs_out(self) -> bool:
+        """Whether the time for this phase is up; something is left out then, and the search is cut short."""
+        if self._deadline.remaining() > self._kept_seconds:
+            return False
+        self.cut_short = True
+        return True
 
     def spend(self, steps: int) -> None:
         """Ask for the time of so many steps of RE2.

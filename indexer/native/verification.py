@@ -195,8 +195,7 @@ class Verifier:
 
     def _each_by_regex(self, contents: NativeContents, ordinals: Iterable[int]) -> Iterator[tuple[int, int]]:
         for ordinal in ordinals:
-            if self._budget.spent:
-                self._budget.cut_short = True
+            if self._budget.runs_out():
                 return
             try:
                 line = next(self._pattern.regex.lines(contents.text_of(ordinal), 0, self._budget), None)
@@ -212,8 +211,7 @@ class Verifier:
         """What is found in groups of documents of about `_CALL_BYTES`, until the time is up."""
 
         def found_in_time(part: Ordinals) -> Found | None:
-            if self._budget.spent:
-                self._budget.cut_short = True
+            if self._budget.runs_out():
                 return None
             return find(part)
 
@@ -223,8 +221,7 @@ class Verifier:
     def _parts(self, contents: NativeContents, ordinals: Ordinals) -> Iterator[Ordinals]:
         """Documents in groups of about `_CALL_BYTES`, until the time is up."""
         for part in _split(ordinals, contents.lengths(ordinals)):
-            if self._budget.spent:
-                self._budget.cut_short = True
+            if self._budget.runs_out():
                 return
             yield part
 

@@ -4,12 +4,13 @@ The thread of a search takes parts itself, and waits for none that nobody is at.
 helpers are busy, each search goes on as if there were none.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Final, TypeVar
+
+from indexer.resources import usable_processors
 
 _MOST: Final = 3
 """Of helpers: by then it is the memory that is waited for."""
@@ -74,5 +75,4 @@ def _taken(open_parts: deque[tuple[int, T]]) -> tuple[int, T] | None:
 @cache
 def helpers() -> Helpers:
     """Those of this process: one for each processor that it may use, but the first."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Helpers(min(processors - 1, _MOST))
+    return Helpers(min(usable_processors() - 1, _MOST))

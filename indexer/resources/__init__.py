@@ -1,9 +1,10 @@
-"""What a process may use of its machine, memory and file handles, and what it does before either runs out."""
+"""What a process may use of its machine: memory, file handles, processors; and what it does before any runs out."""
 
 from indexer.resources.guard import Cache, MemoryGuard, watched
 from indexer.resources.handles import FileHandlePool, limit_open_files
 from indexer.resources.memory import MemoryLimit, memory_limit
 from indexer.resources.pressure import Pressure
+from indexer.resources.processors import usable_processors
 
 __all__ = [
     "Cache",
@@ -13,5 +14,6 @@ __all__ = [
     "Pressure",
     "limit_open_files",
     "memory_limit",
+    "usable_processors",
     "watched",
 ]

@@ -1,11 +1,12 @@
 """The machine that figures were measured on; without it they mean nothing."""
 
-import os
 import platform
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from indexer.resources import usable_processors
 
 _CPU_FACTS: Final = Path("/proc/cpuinfo")
 
@@ -30,7 +31,7 @@ def this_machine() -> Machine:
     """Describe this machine."""
     return Machine(
         _cpu_model(),
-        _usable_cores(),
+        usable_processors(),
         f"{platform.system()} {platform.release()} {platform.machine()}",
         platform.python_version(),
     )
@@ -42,7 +43,3 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

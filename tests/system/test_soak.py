@@ -8,7 +8,7 @@ import pytest
 
 from infra.bench.soak.client import Span
 from infra.bench.soak.findings import read_samples
-from infra.bench.soak.plan import BURSTS, OPENING, STEADY
+from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, OPENING, STEADY
 from tests.system.processes import run_command
 
 ARGUMENTS = ["bench", "soak", "--duration", "20s", "--rate", "20", "--changes", "2", "--documents", "100"]
@@ -17,7 +17,7 @@ NEVER_TOLD_SO_SOON = "growth of memory, of each process"
 DEPENDS_ON_THE_MACHINE = {"searches: p99", "searches: answered a second", "lag of the slowest index, p99"} | {
     "ab: requests a second",
     "ab: p99",
-    "file handles of each process, medians around their median",
+    "open files of each process, medians around their median",
     "threads of each process, medians around their median",
 }
 
@@ -37,7 +37,7 @@ def test_a_short_validation_leaves_a_whole_report(tmp_path: Path) -> None:
     report = (folder / "report.md").read_text()
     assert all(name in report for name in criteria)
     pictures = [line.partition("](")[2].rstrip(")") for line in report.splitlines() if line.startswith("![")]
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert_seen(folder)
 
@@ -45,7 +45,7 @@ def test_a_short_validation_leaves_a_whole_report(tmp_path: Path) -> None:
 def assert_seen(folder: Path) -> None:
     """All phases were looked at, with every service and every index, and all searches were counted."""
     samples = list(read_samples(folder / "samples.ndjson"))
-    assert {sample.phase for sample in samples} == {OPENING, STEADY, BURSTS}
+    assert {sample.phase for sample in samples} == {BEFORE, OPENING, STEADY, BURSTS, AFTER}
     steady = [sample for sample in samples if sample.phase == STEADY]
     assert 15 <= len(steady) <= 25
     services = {name.split()[0] for name in steady[-1].processes}

@@ -19,6 +19,9 @@ AIMED_CACHED_RATE: Final = 1_000.0
 AIMED_DISTINCT_RATE: Final = 200.0
 MOST_GROWTH: Final = 5e6
 MOST_DRIFT: Final = 5.0
+MOST_KEPT: Final = 5
+"""Workers open connections to PostgreSQL as they need them, and keep the few that their pool may have."""
+
 MOST_LAG: Final = 5.0
 
 _P99: Final = 99.0
@@ -77,7 +80,8 @@ def judge(plan: SoakPlan, results: Results) -> list[Criterion]:
         *_of_requests(plan, results),
         *_of_lag_and_health(results.findings),
         _of_memory(plan, results.findings.drifts),
-        _of_flatness("file handles", {name: each.handles for name, each in results.findings.drifts.items()}),
+        _of_flatness("open files", {name: each.files for name, each in results.findings.drifts.items()}),
+        _of_sockets(results.findings.kept),
         _of_flatness("threads", {name: each.threads for name, each in results.findings.drifts.items()}),
         *_of_aims(results),
     ]
@@ -155,6 +159,15 @@ def _of_flatness(what: str, drifts: Mapping[str, float]) -> Criterion:
         return Criterion(name, limit, "no samples", "cannot be judged")
     worst = max(drifts, key=lambda each: drifts[each])
     return Criterion(name, limit, f"{drifts[worst]:.1f} ({worst})", _verdict(drifts[worst] <= MOST_DRIFT))
+
+
+def _of_sockets(kept: Mapping[str, int]) -> Criterion:
+    """How many there are under load depends on how many ask at a time; what is left when nobody does is a leak."""
+    name, limit = "sockets of each process that are kept after the load", f"<= {MOST_KEPT}"
+    if not kept:
+        return Criterion(name, limit, "no samples", "cannot be judged")
+    worst = max(kept, key=lambda each: kept[each])
+    return Criterion(name, limit, f"{kept[worst]} ({worst})", _verdict(kept[worst] <= MOST_KEPT))
 
 
 def _of_aims(results: Results) -> list[Criterion]:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from infra.bench.soak.histogram import Histogram
-from infra.bench.soak.plan import BURSTS, STEADY
+from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, STEADY
 from infra.bench.soak.processes import Usage
 from infra.bench.soak.sampling import Sample
 from infra.bench.soak.trend import Trend, trend
@@ -45,12 +45,12 @@ class Drift(msgspec.Struct, frozen=True):
 
     Attributes:
         memory: its growth in bytes an hour; None where there are too few stretches.
-        handles: how far the median of a stretch was from the median of them all, at most.
+        files: how far the median of a stretch was from the median of them all, at most.
         threads: the same.
     """
 
     memory: Trend | None
-    handles: float
+    files: float
     threads: float
 
 
@@ -61,8 +61,9 @@ class Findings(msgspec.Struct, frozen=True):
         samples: how many there were before the bursts.
         healthy: in how many of them `/health` was.
         reasons: why it was not, by how often.
-        overloaded: samples of the bursts in which it was not.
+        overloaded: samples from the bursts on in which it was not.
         lag_p99: of each index before the bursts, in seconds.
+        kept: sockets that each process had at the end, when nobody asked any more, and not before anybody did.
         gone: processes of ours that were there at the beginning and not until the end.
         drifts: of each process that lived through all of the constant load.
         processor: seconds that each kind of process used under the constant load.
@@ -74,6 +75,7 @@ class Findings(msgspec.Struct, frozen=True):
     reasons: dict[str, int]
     overloaded: int
     lag_p99: dict[str, float]
+    kept: dict[str, int]
     gone: list[str]
     drifts: dict[str, Drift]
     processor: dict[str, float]
@@ -123,7 +125,7 @@ class _Reading:
             self._before = used | self._before
             self._after |= used
         healthy = sample.health == "healthy"
-        if sample.phase == BURSTS:
+        if sample.phase in (BURSTS, AFTER):
             self._overloaded += not healthy
         else:
             self._samples += 1
@@ -147,6 +149,7 @@ class _Reading:
             reasons=dict(self._reasons),
             overloaded=self._overloaded,
             lag_p99={index: each.percentile(_P99) or 0.0 for index, each in self._lag.items()},
+            kept=_kept(self._stretches),
             gone=sorted(self._first - self._last),
             drifts=_drifts([each for each in self._stretches if each.phase == STEADY], warm_up),
             processor=self._processor(),
@@ -180,10 +183,18 @@ class _Reading:
 def _median(usages: Sequence[Usage]) -> Usage:
     return Usage(
         int(median(each.memory for each in usages)),
-        int(median(each.handles for each in usages)),
+        int(median(each.files for each in usages)),
+        int(median(each.sockets for each in usages)),
         int(median(each.threads for each in usages)),
         median(each.processor for each in usages),
     )
+
+
+def _kept(stretches: Sequence[Stretch]) -> dict[str, int]:
+    """By the last stretch of each phase: connections that nobody needs may take a moment to close."""
+    last = {each.phase: each.processes for each in stretches}
+    before, after = last.get(BEFORE, {}), last.get(AFTER, {})
+    return {name: after[name].sockets - before[name].sockets for name in sorted(before.keys() & after.keys())}
 
 
 def _drifts(stretches: Sequence[Stretch], warm_up: float) -> dict[str, Drift]:
@@ -198,7 +209,7 @@ def _drift(stretches: Sequence[Stretch], name: str) -> Drift:
     used = [each.processes[name] for each in stretches]
     return Drift(
         trend([each.at / _HOUR for each in stretches], [each.memory for each in used]),
-        _reach([each.handles for each in used]),
+        _reach([each.files for each in used]),
         _reach([each.threads for each in used]),
     )
 
@@ -216,7 +227,8 @@ def per_service(processes: Mapping[str, Usage]) -> dict[str, Usage]:
     return {
         name: Usage(
             sum(each.memory for each in used),
-            sum(each.handles for each in used),
+            sum(each.files for each in used),
+            sum(each.sockets for each in used),
             sum(each.threads for each in used),
             sum(each.processor for each in used),
         )

@@ -4,6 +4,9 @@ from typing import Final
 
 import msgspec
 
+BEFORE: Final = "before"
+"""The phase in which nobody asks yet: what a process holds then, it may hold."""
+
 OPENING: Final = "opening"
 """The phase in which ApacheBench asks as fast as it is answered."""
 
@@ -12,6 +15,9 @@ STEADY: Final = "steady"
 
 BURSTS: Final = "bursts"
 """The phase that goes over what the system can do, on purpose, to find out where that is."""
+
+AFTER: Final = "after"
+"""The phase in which nobody asks any more: what a process holds then that it did not before, it has kept."""
 
 WARM_UP_SECONDS: Final = 1200.0
 """Processes may grow for so long: they import, open indexes and fill caches."""

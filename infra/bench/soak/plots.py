@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from infra.bench.soak.client import Span
 from infra.bench.soak.findings import Stretch, per_service
-from infra.bench.soak.plan import BURSTS, OPENING
+from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, OPENING
 
 _SIZE: Final = (8.0, 3.4)
 _DOTS_PER_INCH: Final = 80
 _PERCENTS: Final = (50.0, 90.0, 99.0)
 _MINUTE: Final = 60.0
-_SHADES: Final = {OPENING: "#fdf1d6", BURSTS: "#fbe3e0"}
+_SHADES: Final = {BEFORE: "#eeeeee", OPENING: "#fdf1d6", BURSTS: "#fbe3e0", AFTER: "#eeeeee"}
 """Phases that are not the constant load."""
 
 _WORTH_SHOWING: Final = 20_000_000
@@ -73,13 +73,15 @@ def _of_samples(folder: Path, stretches: Sequence[Stretch]) -> dict[str, str]:
         for name in processes
         if max(each.processes[name].memory for each in stretches if name in each.processes) >= _WORTH_SHOWING
     }
-    handles = {name: [float(each[name].handles) if name in each else None for each in services] for name in names}
+    files = {name: [float(each[name].files) if name in each else None for each in services] for name in names}
+    sockets = {name: [float(each[name].sockets) if name in each else None for each in services] for name in names}
     threads = {name: [float(each[name].threads) if name in each else None for each in services] for name in names}
     indexes = sorted({index for each in stretches for index in each.lag})
     lag = {index: [each.lag.get(index) for each in stretches] for index in indexes}
     pictures = {
         "Anonymous memory of each process, MB": ("memory.png", memory),
-        "Open files of each service": ("handles.png", handles),
+        "Open files of each service": ("files.png", files),
+        "Sockets of each service": ("sockets.png", sockets),
         "Threads of each service": ("threads.png", threads),
         "Longest lag of each index, s": ("lag.png", lag),
     }

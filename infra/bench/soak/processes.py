@@ -25,13 +25,15 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         memory: bytes of anonymous memory (`RssAnon`, proc_pid_status(5)).
-        handles: open files.
+        files: open files, pipes and whatever else has a handle and is no socket.
+        sockets: listening ones and connections.
         threads: of it.
         processor: seconds of processor that it has used since it began, in the kernel too.
     """
 
     memory: int
-    handles: int
+    files: int
+    sockets: int
     threads: int
     processor: float = 0.0
 
@@ -85,11 +87,13 @@ def _usage(pid: int) -> Usage | None:
     folder = _PROC / str(pid)
     try:
         told = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        handles = sum(1 for _ in (folder / "fd").iterdir())
+        handles = [handle.is_socket() for handle in (folder / "fd").iterdir()]
         _, _, fields = (folder / "stat").read_text().rpartition(")")  # the name before it may hold anything
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     if "RssAnon" not in told:  # a process that has ended and is not waited for yet
         return None
     processor = sum(map(int, fields.split()[_USER_TIME : _USER_TIME + 2])) / _TICKS
-    return Usage(int(told["RssAnon"].split()[0]) * 1024, handles, int(told["Threads"]), processor)
+    sockets = sum(handles)
+    memory = int(told["RssAnon"].split()[0]) * 1024
+    return Usage(memory, len(handles) - sockets, sockets, int(told["Threads"]), processor)

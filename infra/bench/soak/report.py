@@ -134,17 +134,22 @@ def _processes(results: Results) -> str:
     last: Mapping[str, Usage] = {}
     for stretch in findings.stretches:
         last = stretch.processes if set(findings.drifts) <= set(stretch.processes) else last
-    rows = [_process(name, drift, last[name]) for name, drift in findings.drifts.items() if name in last]
-    return _table(("process", "memory", "growth", "handles", "threads"), rows)
+    rows = [
+        _process(name, drift, last[name], findings.kept.get(name))
+        for name, drift in findings.drifts.items()
+        if name in last
+    ]
+    return _table(("process", "memory", "growth", "files", "sockets", "kept", "threads"), rows)
 
 
-def _process(name: str, drift: Drift, used: Usage) -> tuple[str, ...]:
+def _process(name: str, drift: Drift, used: Usage, kept: int | None) -> tuple[str, ...]:
     growth = "-"
     if drift.memory is not None:
         slope, low, high = (value / 1e6 for value in (drift.memory.slope, drift.memory.low, drift.memory.high))
         growth = f"{slope:+.1f} ({low:+.1f} to {high:+.1f})"
-    handles, threads = f"{used.handles} +-{drift.handles:g}", f"{used.threads} +-{drift.threads:g}"
-    return name, f"{used.memory / 1e6:.0f}", growth, handles, threads
+    files, threads = f"{used.files} +-{drift.files:g}", f"{used.threads} +-{drift.threads:g}"
+    sockets = str(used.sockets), "-" if kept is None else str(kept)
+    return name, f"{used.memory / 1e6:.0f}", growth, files, *sockets, threads
 
 
 def _processor(results: Results) -> str:

@@ -19,7 +19,7 @@ from infra.bench.soak.client import Load, Outcome
 from infra.bench.soak.criteria import AIMED_CACHED_RATE, AIMED_DISTINCT_RATE, Results
 from infra.bench.soak.findings import find, read_samples
 from infra.bench.soak.load import outcome_of, send
-from infra.bench.soak.plan import BURSTS, OPENING, STEADY, SoakPlan
+from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, OPENING, STEADY, SoakPlan
 from infra.bench.soak.processes import ProcessTable
 from infra.bench.soak.queries import Queries, corpus_texts
 from infra.bench.soak.sampling import Sampler, at_rest
@@ -36,6 +36,7 @@ _SPANS: Final = 120
 _SPAN_SECONDS: Final = (1.0, 60.0)
 _AT_REST_WITHIN: Final = 300.0
 _LOOK_EVERY: Final = 0.5
+_REST_SECONDS: Final = 5.0
 _GENTLE_RATE: Final = 50.0
 _GENTLE_SECONDS: Final = 3.0
 _GENTLE_TRIES: Final = 5
@@ -80,6 +81,8 @@ class Soak:
             sampler = Sampler(self._system.url, ProcessTable(self._services), samples)
             changes = Changes(self._system.url, queries, self._plan.changes)
             async with _beside(sampler, changes):
+                sampler.phase = BEFORE
+                await self._rest()
                 sampler.phase = OPENING
                 opening = await self._opening()
                 sampler.phase = STEADY
@@ -87,6 +90,9 @@ class Soak:
                 sampler.phase = BURSTS
                 cached = await self._bursts(AIMED_CACHED_RATE, cached=True)
                 distinct = await self._bursts(AIMED_DISTINCT_RATE, cached=False)
+                await self._settle(_GENTLE_SECONDS, cached=False)
+                sampler.phase = AFTER
+                await self._rest()
             seconds = time.monotonic() - began
         findings = find(read_samples(samples), seconds=seconds, warm_up=self._plan.warm_up)
         return Results(opening, steady, dict(changes.outcomes), self._failures, findings, cached, distinct)
@@ -118,6 +124,10 @@ class Soak:
                 if time.monotonic() > deadline:
                     raise BenchFailed(f"the system is not at rest {_AT_REST_WITHIN:.0f} s after its start: {health}")
                 await asyncio.sleep(_LOOK_EVERY)  # between two looks at a condition that nothing announces
+
+    async def _rest(self) -> None:
+        """Let the sampler look at a system that nobody asks, for some samples."""
+        await asyncio.sleep(_REST_SECONDS)
 
     async def _opening(self) -> AbFigures:
         self._show("ab", 0.0)

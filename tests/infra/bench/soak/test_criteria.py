@@ -1,6 +1,8 @@
 """What a soak is held against, and what it says of the samples."""
 
+import os
 import shutil
+import socket
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +19,9 @@ from infra.bench.soak.client import Outcome, Span
 from infra.bench.soak.criteria import Criterion, Results, judge, passes
 from infra.bench.soak.findings import Drift, Findings, find
 from infra.bench.soak.histogram import Histogram
-from infra.bench.soak.plan import BURSTS, OPENING, STEADY, SoakPlan
+from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, OPENING, STEADY, SoakPlan
 from infra.bench.soak.plots import draw
-from infra.bench.soak.processes import Usage
+from infra.bench.soak.processes import ProcessTable, Usage
 from infra.bench.soak.report import Circumstances, render, told_seconds
 from infra.bench.soak.sampling import LagWatch, Sample, at_rest, lag_of
 from infra.bench.soak.trend import Trend
@@ -44,7 +46,9 @@ def outcome(
 
 def findings(**other: object) -> Findings:
     """Those of a run in which all was well."""
-    well = Findings(700, 700, {}, 0, {"bm25": 1.2, "semantic": 3.0}, [], {"api 1": FLAT, "kafka 2": FLAT}, {}, [])
+    well = Findings(
+        700, 700, {}, 0, {"bm25": 1.2, "semantic": 3.0}, {"api 1": 4}, [], {"api 1": FLAT, "kafka 2": FLAT}, {}, []
+    )
     return msgspec.structs.replace(well, **other)
 
 
@@ -84,8 +88,9 @@ def test_a_day_in_which_all_was_well_passes() -> None:
         ({"changes": {}}, "changes that were not accepted"),
         ({"findings": findings(lag_p99={"semantic": 5.1})}, "lag of the slowest index, p99"),
         ({"findings": findings(healthy=699)}, "samples in which it was not healthy"),
-        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 6, 0)})}, "file handles"),
+        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 6, 0)})}, "open files"),
         ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 0, 6)})}, "threads"),
+        ({"findings": findings(kept={"a 1": 2, "b 2": 6})}, "sockets"),
         ({"findings": findings(drifts={"a 1": Drift(Trend(8e6, 6e6, 9e6), 0, 0)})}, "growth of memory"),
     ],
 )
@@ -101,6 +106,7 @@ def test_a_single_fault_fails_the_run_by_its_name(changed: dict[str, object], na
     [
         ({"opening": msgspec.structs.replace(AB, percentiles={})}, "ab: p99"),
         ({"findings": findings(lag_p99={})}, "lag of the slowest index, p99"),
+        ({"findings": findings(kept={})}, "sockets of each process that are kept after the load"),
         ({"findings": findings(drifts={})}, "growth of memory, of each process"),
     ],
 )
@@ -136,7 +142,7 @@ def test_memory_that_nobody_can_judge_does_not_pass(plan: SoakPlan, memory: Tren
 
 def sample(at: float, phase: str = STEADY, **other: object) -> Sample:
     """One in which all is well."""
-    processes = {"api 1": Usage(100_000_000, 40, 12), "postgres 2": Usage(8_000_000, 20, 1)}
+    processes = {"api 1": Usage(100_000_000, 40, 9, 12), "postgres 2": Usage(8_000_000, 20, 3, 1)}
     well = Sample(at, phase, "healthy", {}, {"bm25": 0.5}, processes)
     return msgspec.structs.replace(well, **other)
 
@@ -180,21 +186,54 @@ def test_drifts_are_those_after_the_warm_up() -> None:
     seen = []
     for at in range(3_600):
         memory = 5_000_000 * min(at, 600) + 2_000 * at
-        handles = 40 if at < 600 else 50
-        processes = {"api 1": Usage(memory, handles, 12)} | ({"kafka 3": Usage(1, 1, 1)} if at < 2_000 else {})
+        files, sockets = (40, 5) if at < 600 else (50, at % 500)
+        processes = {"api 1": Usage(memory, files, sockets, 12)}
+        processes |= {"kafka 3": Usage(1, 1, 1, 1)} if at < 2_000 else {}
         seen.append(sample(at, processes=processes))
     found = find(seen, seconds=3_600, warm_up=1_200)
     assert set(found.drifts) == {"api 1"}
     drift = found.drifts["api 1"]
     assert drift.memory is not None
     assert drift.memory.slope == pytest.approx(2_000 * 3_600, rel=0.01)
-    assert (drift.handles, drift.threads) == (0, 0)
+    assert (drift.files, drift.threads) == (0, 0)
+
+
+def test_sockets_that_are_left_when_nobody_asks_are_told_and_those_of_the_load_are_not() -> None:
+    """By what a process has in the end, once connections had time to close, beside what it had before anybody asked."""
+
+    def holding(at: float, phase: str, **sockets: int) -> Sample:
+        used = {name: Usage(1, 1, held, 1) for name, held in sockets.items()}
+        return sample(at, phase, processes=used)
+
+    seen = [
+        *(holding(at, BEFORE, worker=9, indexer=3, gone=5) for at in range(5)),
+        *(holding(at, STEADY, worker=70, indexer=3) for at in range(5, 60)),
+        *(holding(at, BURSTS, worker=200, indexer=3) for at in range(60, 80)),
+        *(holding(at, AFTER, worker=150 if at < 85 else 11, indexer=2, new=8) for at in range(80, 90)),
+    ]
+    assert find(seen, seconds=90, warm_up=10).kept == {"indexer": -1, "worker": 2}
+    assert find(seen[:80], seconds=80, warm_up=10).kept == {}
+
+
+def test_files_and_sockets_of_a_process_are_counted_apart() -> None:
+    """Of a real one: this one."""
+    pid, service = os.getpid(), "tests"
+    table = ProcessTable({service: pid})
+
+    def used() -> Usage:
+        return table.usage()[f"{service} {pid}"]
+
+    before = used()
+    left, right = socket.socketpair()
+    with left, right, Path(__file__).open("rb"):
+        during = used()
+    assert (during.files - before.files, during.sockets - before.sockets) == (1, 2)
 
 
 def test_a_process_of_ours_that_is_replaced_is_seen_and_a_connection_to_postgresql_may_go() -> None:
     """Workers and embedders are restarted by their own parents, of which the supervisor tells nothing."""
-    before, after = {"api worker 1": Usage(1, 1, 1)}, {"api worker 9": Usage(1, 1, 1)}
-    connection = {"postgres connection 5": Usage(1, 1, 1)}
+    before, after = {"api worker 1": Usage(1, 1, 1, 1)}, {"api worker 9": Usage(1, 1, 1, 1)}
+    connection = {"postgres connection 5": Usage(1, 1, 1, 1)}
     found = find([sample(0, processes=before | connection), sample(1, processes=after)], seconds=2, warm_up=0)
     assert found.gone == ["api worker 1"]
 
@@ -203,13 +242,18 @@ def test_the_processor_that_a_search_takes_is_told_by_kinds_of_processes() -> No
     """What was used under the constant load alone, of processes that came later too."""
     worker, embedder = "api worker 7", "api embedder 8"
     seen = [
-        sample(0, OPENING, processes={worker: Usage(1, 1, 1, 3.0)}),
-        sample(1, processes={worker: Usage(1, 1, 1, 10.0)}),
+        sample(0, OPENING, processes={worker: Usage(1, 1, 1, 1, 3.0)}),
+        sample(1, processes={worker: Usage(1, 1, 1, 1, 10.0)}),
         sample(
-            2, processes={worker: Usage(1, 1, 1, 12.0), embedder: Usage(1, 1, 1, 1.0), "kafka 9": Usage(1, 1, 1, 5)}
+            2,
+            processes={
+                worker: Usage(1, 1, 1, 1, 12.0),
+                embedder: Usage(1, 1, 1, 1, 1.0),
+                "kafka 9": Usage(1, 1, 1, 1, 5),
+            },
         ),
-        sample(3, processes={worker: Usage(1, 1, 1, 16.0), embedder: Usage(1, 1, 1, 1.5)}),
-        sample(4, BURSTS, processes={worker: Usage(1, 1, 1, 99.0)}),
+        sample(3, processes={worker: Usage(1, 1, 1, 1, 16.0), embedder: Usage(1, 1, 1, 1, 1.5)}),
+        sample(4, BURSTS, processes={worker: Usage(1, 1, 1, 1, 99.0)}),
     ]
     found = find(seen, seconds=5, warm_up=0)
     assert found.processor == {"api worker": 6.0, "api embedder": 0.5, "kafka": 0.0}

@@ -44,8 +44,6 @@ _SIGMA: Final = np.array(
         [13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10],
         [6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5],
         [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
-        [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
     ],
     np.int64,
 )
@@ -99,7 +97,7 @@ def _compress(h: Digests, m: Digests, hashed: int, last: bool) -> None:  # noqa:
     if last:
         v14 = ~v14
     for number in range(_ROUNDS):
-        s = _SIGMA[number]
+        s = _SIGMA[number % len(_SIGMA)]
         v0, v4, v8, v12 = _mix(v0, v4, v8, v12, m[s[0]], m[s[1]])
         v1, v5, v9, v13 = _mix(v1, v5, v9, v13, m[s[2]], m[s[3]])
         v2, v6, v10, v14 = _mix(v2, v6, v10, v14, m[s[4]], m[s[5]])

@@ -113,14 +113,17 @@ REPORTED: Final[list[Figure]] = []
 
 @contextmanager
 def experiment(name: str) -> Iterator[Experiment]:
-    """Report what the block measures, also if it fails, and fail if something is not as it must be."""
+    """Report what the block measures, and fail if something is not as it must be.
+
+    What was measured before an experiment was cut short is told, and not written down: it did not run.
+    """
     measuring = Experiment(name)
     try:
         yield measuring
     finally:
         REPORTED.extend(measuring.figures)
-        FILE.parent.mkdir(exist_ok=True)
-        with FILE.open("ab") as file:
-            file.writelines(msgspec.json.encode(figure) + b"\n" for figure in measuring.figures)
+    FILE.parent.mkdir(exist_ok=True)
+    with FILE.open("ab") as file:
+        file.writelines(msgspec.json.encode(figure) + b"\n" for figure in measuring.figures)
     failures = [str(figure) for figure in measuring.figures if not figure.holds]
     assert not failures, "\n".join(failures + measuring.examples)

@@ -232,6 +232,23 @@ def test_an_experiment_tells_all_its_figures_before_it_fails(tmp_path: Path, mon
     ]
 
 
+def test_an_experiment_that_is_cut_short_tells_what_it_measured_and_writes_nothing_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of an experiment in the table would stand there as if it had run."""
+    monkeypatch.setattr(figures, "FILE", tmp_path / "faults.jsonl")
+
+    def measure() -> None:
+        with figures.experiment("0 test") as measuring:
+            measuring.exactly("failed", 0, 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+    assert figures.REPORTED.pop().what == "failed"
+    assert not (tmp_path / "faults.jsonl").exists()
+
+
 def test_the_table_is_in_the_order_of_the_experiments() -> None:
     """Wherever a name has its number, of one experiment or of two."""
     names = ["16 overload", "1, 5 kill -9", "power loss (4)"]

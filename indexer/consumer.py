@@ -19,7 +19,7 @@ from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
 from indexer.batch import Batch, BatchLimits
 from indexer.batch_spans import BatchSpans
-from indexer.errors import BackendUnavailable, TooManyBadRecords, WriterFailed, WriterLocked
+from indexer.errors import BackendUnavailable, GenerationUnusable, TooManyBadRecords, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
@@ -113,7 +113,7 @@ class Indexer:
         """Index until `stop` is set; what is read and not committed then is read again next time.
 
         Raises:
-            GenerationUnusable: the index is damaged or of another build, and must be rebuilt.
+            GenerationUnusable: the index is of another build, or damaged where no checksum tells, and must be rebuilt.
             StreamMismatch: the index does not fit the topic any more and must be rebuilt, and that was not asked for.
         """
         while not stop.is_set():
@@ -139,9 +139,17 @@ class Indexer:
         self._metrics.halted(self._options.index, halted=False)
 
     async def _run_or_begin_anew(self, stop: asyncio.Event) -> None:
-        """One run; an index that does not fit the topic any more is set aside, or the operator is told what to do."""
+        """One run; an index that cannot go on is set aside, or the operator is told what to do.
+
+        Damage is nobody's decision, so it is mended at once. What does not fit the topic any more may be a mistake.
+        """
         try:
             await self._run_once(stop)
+        except GenerationUnusable:
+            damage = await self._index.mend() if self._index.mend is not None else ""
+            if not damage:
+                raise
+            self._begins_anew(damage)
         except StreamMismatch as exc:
             name = self._options.index
             if self._index.set_aside is None:
@@ -149,10 +157,13 @@ class Indexer:
                     f"{name}: {exc}. The index must be built anew from the topic: embed-search rebuild {name}, or start"
                     f" its indexer with {variable('topic_gap')}=rebuild"
                 ) from exc
-            self._log.error("index set aside, it is built anew from the topic", reason=str(exc))
-            self._metrics.set_aside(name)
-            self._progress.failed(str(exc))
+            self._begins_anew(str(exc))
             await self._index.set_aside(self._committed)
+
+    def _begins_anew(self, reason: str) -> None:
+        self._log.error("index set aside, it is built anew from the topic", reason=reason)
+        self._metrics.set_aside(self._options.index)
+        self._progress.failed(reason)
 
     async def _run_once(self, stop: asyncio.Event) -> None:
         probe = OffsetProbe(self._options.bootstrap_servers, self._options.topic)

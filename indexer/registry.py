@@ -12,7 +12,7 @@ import msgspec
 from indexer.backend import SearchBackend
 from indexer.dump import IndexDump, ThreadedDump
 from indexer.embedding import EmbedderOptions
-from indexer.generation import begin_anew
+from indexer.generation import begin_anew, live_generation
 from indexer.health import Component, Look
 from indexer.local_engine import LocalEngine
 from indexer.rebuild.catalogue import Catalogue
@@ -177,6 +177,35 @@ async def set_aside(index: str, settings: Settings, judged: Watermark) -> None:
         return
     root, built_with = indexes_directory(settings), LOCAL_ENGINES[index].settings(settings)
     await asyncio.to_thread(begin_anew, root, built_with)
+
+
+async def mend(index: str, settings: Settings) -> str:
+    """Begin a local index anew, as `set_aside` does, if files of its live generation are damaged.
+
+    Args:
+        index: its name, of which no writer is open.
+        settings: where it lies.
+
+    Returns:
+        what is wrong with the first damaged file; empty where none is, or the generation is not of this version's
+        format, or the index lies in PostgreSQL, which looks after its own files.
+
+    Raises:
+        GenerationUnusable: nothing says any more which generation is live.
+    """
+    return "" if index == SEMANTIC else await asyncio.to_thread(_mend_local, index, settings)
+
+
+def _mend_local(index: str, settings: Settings) -> str:
+    root, engine = indexes_directory(settings), LOCAL_ENGINES[index]
+    generation, built_with = live_generation(root, index), engine.settings(settings)
+    if generation is None or generation.settings.format_version != built_with.format_version:
+        return ""
+    damage = next(engine.find_damage(generation), None)
+    if damage is None:
+        return ""
+    begin_anew(root, built_with)
+    return damage.reason
 
 
 def _database_url(settings: Settings) -> str:

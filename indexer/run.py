@@ -14,7 +14,7 @@ from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
 from indexer.rebuild.keeper import Keeper, WriterOpener
-from indexer.registry import open_catalogue, set_aside
+from indexer.registry import mend, open_catalogue, set_aside
 from indexer.repair import RepairFolder, Repairs
 from indexer.reporting import Unreported
 from indexer.resources import MemoryGuard
@@ -80,7 +80,7 @@ async def run_indexer(
         def feed_live(open_writer: WriterOpener) -> Indexer:
             return Indexer(
                 options,
-                IndexHandle(open_writer, repairs, aside),
+                IndexHandle(open_writer, repairs, aside, partial(mend, index, settings)),
                 bad_records=bad_records,
                 metrics=metrics,
                 memory=memory,

@@ -57,7 +57,8 @@ class IndexWriter(Protocol):
         """Say what has come to light about the index since the last call; for times when there is nothing to write.
 
         Raises:
-            WriterFailed: the index is not what was written.
+            WriterFailed: the index is not what was written; another writer goes on from what is left of it.
+            GenerationUnusable: the same, and nothing can go on from it.
         """
         ...
 

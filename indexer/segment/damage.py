@@ -1,9 +1,9 @@
 """Damaged segments: found, named, set aside in `<generation>/quarantine/`, and read again from the topic.
 
-A segment is read through once after the writer has opened it (`Scrub`), again before it is merged, and again when a
-reader has stumbled over it (`indexer.segment.suspects`). The index goes on without a damaged one: a new manifest leaves
-it out and has an empty watermark, and after that its files are moved. The consumer then replays the topic from its
-beginning, after which the index equals one that was built anew:
+A segment is read through once after the writer has opened it (`indexer.scrub`), again before it is merged, and again
+when a reader has stumbled over it (`indexer.segment.suspects`). The index goes on without a damaged one: a new manifest
+leaves it out and has an empty watermark, and after that its files are moved. The consumer then replays the topic from
+its beginning, after which the index equals one that was built anew:
 
 - a document in a sound segment is as new as the old watermark, and older records of its partition are no news to it;
 - a document of the lost segment has no live copy, so its records come as they did the first time, the newest last;
@@ -20,10 +20,8 @@ manifest and before the move leaves the damaged files as strays, and the next wr
 """
 
 import contextlib
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from threading import Event, Thread, get_native_id
 from typing import Final, TypeVar
 
 import msgspec
@@ -31,94 +29,31 @@ import structlog
 
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable
+from indexer.scrub import GoOn
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFile
 from indexer.segment.manifest import Manifest, SegmentEntry, write_manifest
-from indexer.segment.pages import SegmentDamaged
 
 QUARANTINE: Final = "quarantine"
-
-_LOWEST_PRIORITY: Final = 19
 
 C = TypeVar("C")
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
-def verify(file: SegmentFile, go_on: Callable[[], None]) -> None:
-    """Read all of a segment's file and hold it against its checksums.
+def verify(files: Sequence[SegmentFile], go_on: GoOn) -> None:
+    """Read all of some segments' files and hold them against their checksums.
 
     Args:
-        file: of the segment.
+        files: of the segments.
         go_on: called often; raises to stop.
 
     Raises:
         SegmentDamaged: naming what changed.
     """
-    for _ in file.checks():
-        go_on()
-
-
-class Scrub:
-    """Reads segments through in a thread of its own, of the lowest priority; ends with the last, or the first damage.
-
-    Args:
-        files: of the segments to begin with.
-    """
-
-    def __init__(self, files: Iterable[SegmentFile]) -> None:
-        self._closed = Event()
-        self._damage: SegmentDamaged | None = None
-        self.begin(files)
-
-    @property
-    def busy(self) -> bool:
-        """Whether there is something left to read."""
-        return self._thread.is_alive()
-
-    def begin(self, files: Iterable[SegmentFile]) -> None:
-        """Read these segments through; not to be called while it is busy."""
-        self._thread = Thread(target=self._run, args=(tuple(files),), name="scrub")
-        self._thread.start()
-
-    def check(self, *, wait: bool = False) -> None:
-        """Say what was found.
-
-        Args:
-            wait: until all is read.
-
-        Raises:
-            SegmentDamaged: a segment is damaged.
-        """
-        if wait:
-            self._thread.join()
-        if self._damage is not None:
-            raise self._damage
-
-    def close(self) -> None:
-        """Stop, and wait for the thread: no longer than it takes to read a chunk."""
-        self._closed.set()
-        self._thread.join()
-
-    def _run(self, files: Sequence[SegmentFile]) -> None:
-        with contextlib.suppress(OSError):  # Linux gives every thread a priority of its own
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
-        try:
-            for file in files:
-                verify(file, self._go_on)
-        except SegmentDamaged as exc:
-            _log.error("segment damaged", file=exc.name, reason=str(exc))
-            self._damage = exc
-        except _Closed:
-            return
-
-    def _go_on(self) -> None:
-        if self._closed.is_set():
-            raise _Closed
-
-
-class _Closed(Exception):
-    """The scrub is to stop."""
+    for file in files:
+        for _ in file.checks():
+            go_on()
 
 
 def open_sound(

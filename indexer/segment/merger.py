@@ -124,7 +124,7 @@ class Merger(Generic[C]):
                 raise CancelledError
 
         for source in sources:
-            verify(source.file, go_on)
+            verify([source.file], go_on)
         with SegmentFileBuilder(path, on_write=go_on) as builder:
             count = merge_documents(builder, [(source.documents, source.kept) for source in sources])
             ordinals = merged_ordinals(sources)

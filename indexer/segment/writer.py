@@ -10,6 +10,7 @@ nothing was written for a while, more is merged (`indexer.segment.merging`). Dam
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Generic, NoReturn, TypeVar
 
@@ -17,7 +18,8 @@ from indexer.deadline import Clock
 from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable, IndexFault, WriterFailed
 from indexer.generation import Generation, check_present
-from indexer.segment.damage import Scrub, open_sound, verify
+from indexer.scrub import Scrub
+from indexer.segment.damage import open_sound, verify
 from indexer.segment.documents import encode_record, hash_ids, write_documents
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.facets import write_facets
@@ -89,7 +91,7 @@ class SegmentedWriter(Generic[C]):
             self._merger = Merger(self._directory, engine)
             opening.callback(self._merger.close)
             take_suspects(self._directory)  # all are read through now
-            self._scrub = Scrub(segment.file for segment in segments)
+            self._scrub = Scrub(partial(verify, [segment.file for segment in segments]))
             opening.callback(self._scrub.close)
             self._open = opening.pop_all()
         self._next_segment = self._manifest.next_segment
@@ -207,13 +209,13 @@ class SegmentedWriter(Generic[C]):
         names = take_suspects(self._directory)
         entries = [entry for entry in self._manifest.segments if entry.name in names]
         if entries:
-            self._scrub.begin([Segment.open(self._directory, entry, self._engine).file for entry in entries])
+            files = [Segment.open(self._directory, entry, self._engine).file for entry in entries]
+            self._scrub.begin(partial(verify, files))
 
     def _look_for_damage(self) -> None:
         """Read all segments through: another writer that failed alike would not get its own scrub done either."""
         try:
-            for segment in self._segments:
-                verify(segment.opened.file, lambda: None)
+            verify([segment.opened.file for segment in self._segments], lambda: None)
         except SegmentDamaged as exc:
             self._set_aside(exc)
 

@@ -13,7 +13,9 @@ from typing import BinaryIO, Final
 import msgspec
 
 from indexer.damage import Damage
+from indexer.errors import GenerationUnusable
 from indexer.generation import Generation
+from indexer.scrub import GoOn
 from indexer.tantivy.schema import MANIFEST, index_exists, segments_directory
 
 _EXTENSIONS: Final = ("fast", "fieldnorm", "idx", "pos", "store", "term")
@@ -45,7 +47,21 @@ class _Footer(msgspec.Struct):
     crc: int
 
 
-def find_damage(generation: Generation) -> Iterator[Damage]:
+def inspect(generation: Generation, go_on: GoOn) -> None:
+    """Read all files of a generation through.
+
+    Args:
+        generation: to read.
+        go_on: called between two chunks; raises to stop.
+
+    Raises:
+        GenerationUnusable: naming the first file that is damaged.
+    """
+    for damage in find_damage(generation, go_on):
+        raise GenerationUnusable(damage.reason)
+
+
+def find_damage(generation: Generation, go_on: GoOn = lambda: None) -> Iterator[Damage]:
     """As `indexer.damage.FindDamage`, for Tantivy, whose list of segments has no checksum: it must make sense."""
     directory = segments_directory(generation)
     if not index_exists(generation):
@@ -59,7 +75,7 @@ def find_damage(generation: Generation) -> Iterator[Damage]:
         except msgspec.DecodeError as exc:
             yield Damage(directory / MANIFEST, f"{directory / MANIFEST} cannot be read: {exc}")
             return
-        reasons |= {name: _fault(directory / name) for name in names if reasons.get(name) != ""}
+        reasons |= {name: _fault(directory / name, go_on) for name in names if reasons.get(name) != ""}
         found = [Damage(directory / name, reasons[name]) for name in names if reasons[name]]
         if not found or (directory / MANIFEST).read_bytes() == listed:  # else a commit or a merge has removed files
             yield from found
@@ -75,16 +91,16 @@ def listed_names(listed: bytes) -> list[str]:
     return [name for segment in msgspec.json.decode(listed, type=_Manifest).segments for name in segment.names()]
 
 
-def _fault(path: Path) -> str:
+def _fault(path: Path, go_on: GoOn) -> str:
     """What is wrong with a file; nothing when it is empty."""
     try:
         with path.open("rb") as file:
-            return _footer_fault(file, path)
+            return _footer_fault(file, path, go_on)
     except FileNotFoundError:
         return f"{path} is gone"
 
 
-def _footer_fault(file: BinaryIO, path: Path) -> str:
+def _footer_fault(file: BinaryIO, path: Path, go_on: GoOn) -> str:
     size = path.stat().st_size
     file.seek(max(0, size - _FOOTER_END.size))
     end = file.read()
@@ -97,14 +113,15 @@ def _footer_fault(file: BinaryIO, path: Path) -> str:
         footer = msgspec.json.decode(file.read(length), type=_Footer)
     except msgspec.DecodeError:
         return f"{path} has a damaged end"
-    return "" if _checksum(file, body) == footer.crc else f"{path} does not match its checksum"
+    return "" if _checksum(file, body, go_on) == footer.crc else f"{path} does not match its checksum"
 
 
-def _checksum(file: BinaryIO, size: int) -> int:
+def _checksum(file: BinaryIO, size: int, go_on: GoOn) -> int:
     """CRC-32 of the first `size` bytes."""
     file.seek(0)
     checksum = 0
     while size > 0:
+        go_on()
         data = file.read(min(size, _CHUNK_BYTES))
         checksum = zlib.crc32(data, checksum)
         size -= max(1, len(data))

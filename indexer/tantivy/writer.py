@@ -2,10 +2,14 @@
 
 After any exception a Tantivy writer is in an unknown state: a second `commit` may report success and drop the batch.
 So the first fault is the last: the writer lets go of everything, and the caller opens another one and replays.
+
+Tantivy never looks at its checksums, so the writer reads all files through once after it has opened them, and again
+before it gives up on what it has read. What it finds ends it for good: the caller has the index built anew.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from threading import Event
 from typing import Final
 
@@ -18,6 +22,8 @@ from indexer.errors import GenerationUnusable, IndexFault, WriterFailed, WriterL
 from indexer.facets import facet_names
 from indexer.filtering import labels_of, published_us
 from indexer.generation import Generation, check_present
+from indexer.scrub import Scrub
+from indexer.tantivy.inspection import inspect
 from indexer.tantivy.marker import (
     MARKER_ID,
     committed_watermarks,
@@ -67,25 +73,29 @@ class TantivyWriter:
     def __init__(self, generation: Generation, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
         self._generation = generation
         self._pending: dict[str, Position] = {}
+        self._scrub: Scrub | None = None
         self._index: tantivy.Index | None = _open_or_create(generation)
         self._writer: tantivy.IndexWriter | None = _lock(self._index, generation, lock_timeout)
         try:
             self._schema = self._index.schema
-            self._index.reload()
-            self._watermark = self._recover()
+            with self._reading():
+                self._index.reload()
+                self._watermark = self._recover()
+            self._scrub = Scrub(partial(inspect, generation))
         except BaseException:
             self.close()
             raise
 
     def watermark(self) -> Watermark:
         """As `IndexWriter.watermark`."""
-        with self._first_fault_is_the_last():
+        with self._first_fault_is_the_last(), self._reading():
             return self._recover()
 
     def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         """As `IndexWriter.apply`; nothing is ever rejected."""
         with self._first_fault_is_the_last():
-            overtaken = self._overtaken(changes)
+            with self._reading():
+                overtaken = self._overtaken(changes)
             for change in changes:
                 if change.id not in overtaken and self._is_news(change):
                     self._put(change)
@@ -112,7 +122,11 @@ class TantivyWriter:
         self._pending.clear()
 
     def check(self) -> None:
-        """As `IndexWriter.check`; Tantivy looks at what it reads, and at nothing else, but it must be there."""
+        """As `IndexWriter.check`; tells what was found when all files were read through.
+
+        Raises:
+            GenerationUnusable: a file is damaged.
+        """
         with self._first_fault_is_the_last():
             check_present(self._generation)
 
@@ -121,16 +135,35 @@ class TantivyWriter:
         # The lock lives as long as the last reference to the writer.
         self._writer = None
         self._index = None
+        if self._scrub is not None:
+            self._scrub.close()
+            self._scrub = None
 
     @contextlib.contextmanager
     def _first_fault_is_the_last(self) -> Iterator[None]:
         try:
+            if self._scrub is not None:
+                self._scrub.check()
             yield
         except BaseException as exc:
             self.close()
             if isinstance(exc, IndexFault) or not is_engine_fault(exc):
                 raise
             raise WriterFailed(f"tantivy writer of {self._generation.directory}: {exc}") from exc
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Where Tantivy trips over what it reads, look at the checksums: another writer would trip alike.
+
+        Raises:
+            GenerationUnusable: a file is damaged.
+        """
+        try:
+            yield
+        except BaseException as exc:
+            if is_engine_fault(exc) and not isinstance(exc, IndexFault):
+                inspect(self._generation, lambda: None)
+            raise
 
     def _engine(self) -> tantivy.IndexWriter:
         """Use the result at once: a variable in some frame of a traceback would keep the lock."""

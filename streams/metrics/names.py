@@ -155,7 +155,7 @@ class Metric(Enum):
     INDEX_PAUSES = _counter("index_pauses_total", "Times an indexer stopped reading until memory was free", _INDEX)
     INDEX_REBUILDS = _counter(
         "index_rebuilds_total",
-        "Times an indexer set its index aside, as it did not fit the topic any more",
+        "Times an indexer set its index aside, which was damaged or did not fit the topic any more",
         _INDEX,
     )
     INDEX_HALTED = _gauge(

@@ -92,6 +92,7 @@ class Bench:
         self.bad_share = 1.0
         self.reports_undecodable = True
         self.begins_anew = False
+        self.mends = True
         self.progress = Progress(stall_seconds=60)
         self.options = IndexerOptions(
             index="fake",
@@ -127,7 +128,12 @@ class Bench:
         )
         return Indexer(
             self.options,
-            IndexHandle(open_writer or self.index.open, repairs, self.index.set_aside if self.begins_anew else None),
+            IndexHandle(
+                open_writer or self.index.open,
+                repairs,
+                self.index.set_aside if self.begins_anew else None,
+                self.index.mend if self.mends else None,
+            ),
             bad_records=bad_records,
             metrics=self.metrics,
             memory=self.memory.guard,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from indexer.errors import WatermarkConflict, WriterFailed
+from indexer.errors import GenerationUnusable, WatermarkConflict, WriterFailed
 from indexer.writer import Rejection
 from streams.change import Change, Upsert
 from streams.watermark import Watermark
@@ -33,6 +33,9 @@ class FakeIndex:
         self.faults: list[tuple[int, Fault]] = []
         self.refused: Callable[[Change], bool] = lambda _: False
         self.damaged = False
+        self.ruined = ""
+        """What is wrong with it, so that no writer can go on from it."""
+
         self.checks = 0
         self.writers: list[FakeWriter] = []
         self._changed = asyncio.Condition()
@@ -49,6 +52,15 @@ class FakeIndex:
         assert (judged.topic_id, judged.partitions) == (self.watermark.topic_id, self.watermark.partitions)
         self.documents.clear()
         self.watermark = Watermark()
+
+    async def mend(self) -> str:
+        """Begin anew if it is ruined, while no writer is open."""
+        assert all(writer.closed for writer in self.writers)
+        damage, self.ruined = self.ruined, ""
+        if damage:
+            self.documents.clear()
+            self.watermark = Watermark()
+        return damage
 
     def open_claims(self) -> list[frozenset[int]]:
         """The partitions that each open writer spoke for when it committed last."""
@@ -160,6 +172,9 @@ class FakeWriter:
         assert not self._failed
         assert not self.closed
         await self._index.checked()
+        if self._index.ruined:
+            self._failed = True
+            raise GenerationUnusable(self._index.ruined)
         if self._index.damaged:
             self._index.damaged, self._failed = False, True
             raise WriterFailed("damaged on purpose")

@@ -288,6 +288,30 @@ async def test_damage_is_acted_upon_while_nothing_comes(single: Bench, log: Log)
     assert single.index.documents.keys() == {"a", "b"}
 
 
+async def test_a_ruined_index_is_built_anew_from_the_topic(single: Bench, log: Log) -> None:
+    """Damage that no writer can go on from needs nobody's leave: the same topic brings everything back."""
+    await single.publish(["a", "b"])
+    async with single.indexing():
+        await single.index_everything()
+        single.index.ruined = "a file does not match its checksum"
+        said = await log.until("index set aside, it is built anew from the topic")
+        assert said["reason"] == "a file does not match its checksum"
+        await single.publish(["c"])
+        await single.index_everything()
+    assert single.index.documents.keys() == {"a", "b", "c"}
+    assert single.metrics.registry.get_sample_value("embed_search_index_rebuilds_total", {"index": "fake"}) == 1
+
+
+async def test_an_index_beside_the_live_one_is_not_begun_anew(single: Bench) -> None:
+    """Whoever reads it alone cannot put another one in its place."""
+    single.mends = False
+    await single.publish(["a"])
+    single.index.ruined = "a file does not match its checksum"
+    with pytest.raises(GenerationUnusable, match="its checksum"):
+        await asyncio.wait_for(single.indexer().run(asyncio.Event()), PATIENCE)
+    assert single.index.ruined
+
+
 async def test_a_transaction_leaves_no_lag_behind(single: Bench) -> None:
     """The marker at its end is an offset without a record; the index passes it while nobody publishes."""
     producer = AIOKafkaProducer(bootstrap_servers=single.bootstrap, transactional_id=single.topic)

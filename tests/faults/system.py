@@ -81,11 +81,14 @@ class System:
             yield self
         finally:
             self.http.close()
-            for part in reversed(PARTS):
+            for part in [*(set(self._ends) - set(PARTS)), *reversed(PARTS)]:
                 self.stop(part)
 
     def start(self, part: str, environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Start a part that does not run; `api` and a name of one's own behind it is another API, on another port."""
+        """Start a part that does not run; `api` and a name of one's own behind it is another API, on another port.
+
+        `semantic` and a name behind it is another indexer of the same index; it needs a data directory of its own.
+        """
         end = contextlib.ExitStack()
         match part:
             case "kafka":
@@ -94,7 +97,8 @@ class System:
                 end.enter_context(self.postgres.running())
             case _:
                 serves = part.startswith("api")
-                module, command = ("tests.faults.serve", []) if serves else ("infra.cli", ["index", part])
+                index, _, _ = part.partition("-")
+                module, command = ("tests.faults.serve", []) if serves else ("infra.cli", ["index", index])
                 log = self.folder / f"{part}.log"
                 started = program(command, self.environment | dict(environment), log, module=module)
                 self.programs[part] = end.enter_context(started)

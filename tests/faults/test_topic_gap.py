@@ -1,0 +1,130 @@
+"""Indexers are away while the topic loses what they had not read: deletions and documents. Experiment 25."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from indexer.registry import open_dump
+from infra.setup.artifacts import Artifacts
+from streams.settings import METHODS, Settings
+from streams.topics import read_offsets
+from tests.faults.corpus import documents, ndjson, searches
+from tests.faults.figures import experiment
+from tests.faults.load import load
+from tests.faults.system import System
+from tests.faults.test_kafka import caught_up
+from tests.faults.test_kills import faulty, settings_of
+from tests.streams.kafka import admin, produce, records_of
+from tests.system.oracle import compacted_view
+
+DOCUMENTS = 1_000
+DELETED = 100
+UPDATED = 300
+KEPT = 50
+"""Records at the end of the topic, all that is left of it."""
+
+TOMBSTONE_MS = 1_000
+RATE = 20
+REBUILT_WITHIN_SECONDS = 300.0
+
+
+@pytest.fixture(scope="module")
+def system(artifacts: Artifacts, service_directory: Path) -> Iterator[System]:
+    """A system whose topic forgets deletions soon."""
+    system = System(service_directory / "gap", artifacts, {"EMBED_SEARCH_PARTITIONS": "1"})
+    with system.running():
+        asyncio.run(configure(system, {"delete.retention.ms": str(TOMBSTONE_MS), "segment.ms": "100"}))
+        for index in METHODS:
+            system.restart(index)  # it reads how long deletions are kept when it starts
+        yield system
+
+
+async def configure(system: System, values: dict[str, str]) -> None:
+    """Change settings of the topic."""
+    async with admin(system.kafka.bootstrap) as client:
+        topic = system.environment["EMBED_SEARCH_TOPIC"]
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, values)])
+
+
+@pytest.mark.timeout(1_200)
+def test_the_topic_loses_what_was_not_read(system: System) -> None:
+    """No index goes on as if nothing had happened; with leave to rebuild, each one becomes what is left."""
+    settings = settings_of(system)
+    system.publish(0, DOCUMENTS)
+    before = asyncio.run(watermarks(settings))
+    for index in METHODS:
+        system.stop(index)
+    change(system)
+    asyncio.run(lose(system, settings))
+    bodies = searches(50)
+    with load([system.port], bodies, rate=RATE, seconds=2 * REBUILT_WITHIN_SECONDS) as sending:
+        for index in METHODS:
+            system.start(index)
+        system.wait_until(lambda: all(refuses(system, index) for index in METHODS), "every index says what is wrong")
+        moved = [index for index, offsets in asyncio.run(watermarks(settings)).items() if offsets != before[index]]
+        for index in METHODS:
+            system.stop(index)
+            system.start(index, {"EMBED_SEARCH_TOPIC_GAP": "rebuild"})
+        rebuilt_in = system.wait_until(lambda: rebuilt(system), "the indexes are built anew", REBUILT_WITHIN_SECONDS)
+        seen = sending.stop()
+    view = asyncio.run(compacted_view(system.kafka.bootstrap, settings.topic))
+    wrong = asyncio.run(faulty(settings))
+    with experiment(f"25 {DELETED} deletions compacted away and all but {KEPT} records deleted, unread") as figures:
+        figures.exactly("indexes that went on without a word", len(moved), 0, examples=moved)
+        figures.exactly("failed searches", len(seen.failed), 0, examples=seen.examples)
+        figures.exactly("partial answers without the reason", len(seen.where(lambda one: not one.explained)), 0)
+        figures.at_most("documents that are left", len(view), KEPT)
+        for index, found in wrong.items():
+            figures.exactly(
+                f"ghosts, or documents other than in the topic, in {index}", len(found), 0, examples=found[:3]
+            )
+        figures.at_most("seconds until all are built anew", rebuilt_in, REBUILT_WITHIN_SECONDS, "s")
+
+
+def change(system: System) -> None:
+    """Delete and update while nobody reads."""
+    for number in range(DELETED):
+        assert system.http.delete(f"/documents/doc/{number}").status_code == 202
+    head = {"content-type": "application/x-ndjson"}
+    updated = [document | {"body": f"updated {document['body']}"} for document in documents(DELETED, UPDATED)]
+    assert system.http.post("/documents", content=ndjson(updated), headers=head).status_code == 202
+
+
+async def lose(system: System, settings: Settings) -> None:
+    """Have the deletions compacted away, and then nearly all records deleted."""
+    bootstrap, topic = system.kafka.bootstrap, settings.topic
+    await configure(system, {"min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": str(TOMBSTONE_MS)})
+    gone = {f"doc/{number}".encode() for number in range(DELETED)}
+    filler = json.dumps({"body": "x"}).encode()
+    async with asyncio.timeout(120):
+        while any(record.key in gone for record in await records_of(bootstrap, topic)):
+            await produce(bootstrap, topic, [(b"filler", filler)])  # compaction leaves the last segment alone
+    await configure(system, {"cleanup.policy": "compact,delete"})
+    async with admin(bootstrap) as client:
+        end = (await read_offsets(bootstrap, topic)).end[0]
+        await client.delete_records({TopicPartition(topic, 0): RecordsToDelete(end - KEPT)})
+
+
+async def watermarks(settings: Settings) -> dict[str, dict[int, int]]:
+    """How far each index has read."""
+    found = {}
+    for index in METHODS:
+        async with open_dump(index, settings) as dump:
+            found[index] = dict(dump.watermark.offsets)
+    return found
+
+
+def refuses(system: System, index: str) -> bool:
+    """Whether an indexer says that its index cannot go on, and how to go on."""
+    return f"embed-search rebuild {index}" in system.programs[index].output
+
+
+def rebuilt(system: System) -> bool:
+    """Whether all indexes say that they have read everything, and were set aside before."""
+    return caught_up(system) and all("index set aside" in system.programs[index].output for index in METHODS)

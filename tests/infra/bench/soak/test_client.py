@@ -29,9 +29,12 @@ def response(body: object, status: int = 200) -> bytes:
 async def server(answer: Answer) -> AsyncIterator[int]:
     """A server that answers requests by their number; an empty answer hangs up. Gives its port."""
     seen = 0
+    serving = set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal seen
+        if task := asyncio.current_task():
+            serving.add(task)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -48,7 +51,11 @@ async def server(answer: Answer) -> AsyncIterator[int]:
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
-        yield listening.sockets[0].getsockname()[1]
+        try:
+            yield listening.sockets[0].getsockname()[1]
+        finally:
+            for task in serving:
+                task.cancel()  # from Python 3.12 on, a server waits for whoever it serves
 
 
 @pytest.fixture

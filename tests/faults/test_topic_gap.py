@@ -36,13 +36,9 @@ REBUILT_WITHIN_SECONDS = 300.0
 
 @pytest.fixture(scope="module")
 def system(artifacts: Artifacts, service_directory: Path) -> Iterator[System]:
-    """A system whose topic forgets deletions soon."""
-    system = System(service_directory / "gap", artifacts, {"EMBED_SEARCH_PARTITIONS": "1"})
-    with system.running():
-        asyncio.run(configure(system, {"delete.retention.ms": str(TOMBSTONE_MS), "segment.ms": "100"}))
-        for index in METHODS:
-            system.restart(index)  # it reads how long deletions are kept when it starts
-        yield system
+    """A system of its own."""
+    with System(service_directory / "gap", artifacts, {"EMBED_SEARCH_PARTITIONS": "1"}).running() as running:
+        yield running
 
 
 async def configure(system: System, values: dict[str, str]) -> None:
@@ -99,10 +95,11 @@ def change(system: System) -> None:
 async def lose(system: System, settings: Settings) -> None:
     """Have the deletions compacted away, and then nearly all records deleted."""
     bootstrap, topic = system.kafka.bootstrap, settings.topic
-    await configure(system, {"min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": str(TOMBSTONE_MS)})
+    soon = {"delete.retention.ms": str(TOMBSTONE_MS), "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01"}
+    await configure(system, soon)
     gone = {f"doc/{number}".encode() for number in range(DELETED)}
     filler = json.dumps({"body": "x"}).encode()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while any(record.key in gone for record in await records_of(bootstrap, topic)):
             await produce(bootstrap, topic, [(b"filler", filler)])  # compaction leaves the last segment alone
     await configure(system, {"cleanup.policy": "compact,delete"})

@@ -6,7 +6,7 @@ lifts it onto the event loop. What talks to a network implements `SearchBackend`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -22,6 +22,10 @@ from streams.watermark import Watermark
 TotalRelation = Literal["eq", "gte"]
 
 
+MOST_LOCATED: Final = 100
+"""Of an answer; to find where a hit matches takes as long as to find out that it does."""
+
+
 class Query(msgspec.Struct, frozen=True):
     """What to look for, in the syntax of the method that is asked.
 
@@ -30,12 +34,14 @@ class Query(msgspec.Struct, frozen=True):
         limit: how many hits to return at most, best first.
         deadline: when to give up.
         only: the documents that may be found; the others do not count into the total either.
+        located: of how many of the best hits it is to be said where they match, by backends that can.
     """
 
     text: str
     limit: int
     deadline: Deadline
     only: Filter = EVERYTHING
+    located: int = MOST_LOCATED
 
 
 class MatchSpan(msgspec.Struct, frozen=True):
@@ -59,7 +65,7 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
         id: the document.
         score: the backend's own score; larger is better; ties are ordered by id, ascending.
         passage: characters of the body that matched best, as (start, end), where the backend knows.
-        matches: the first matches in the body, in order, where the backend looks for them; not for every hit.
+        matches: the first matches in the body, in order, where the backend looks for them, and was asked to.
     """
 
     id: DocumentId

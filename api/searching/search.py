@@ -120,7 +120,9 @@ class Searcher:
         end = plan.offset + plan.limit
         if plan.query is None:
             return await fanout.first_newest(chosen, end, deadline, plan.only)
-        return await fanout.ask_all(chosen, Query(plan.query, depth_for(end), deadline, plan.only))
+        # What is shown of a page is found in its documents, whichever method found them: ten, and not hundreds.
+        query = Query(plan.query, depth_for(end), deadline, plan.only, located=0)
+        return await fanout.ask_all(chosen, query)
 
 
 def _is_partial(

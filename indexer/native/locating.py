@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from indexer.backend import Hit, MatchSpan
+from indexer.backend import MOST_LOCATED, Hit, MatchSpan
 from indexer.errors import DeadlineExceeded
 from indexer.native.budget import TimeBudget
 from indexer.native.contents import NativeContents
@@ -14,16 +14,17 @@ from indexer.native.pattern import Pattern
 from indexer.segment import Segment
 from indexer.segment.documents import hash_ids
 
-_LOCATED_HITS: Final = 100
 _LOCATED_MATCHES: Final = 16
 _NEWLINE: Final = b"\n"
 
 
 def with_matches(
-    hits: Sequence[Hit], segments: Sequence[Segment[NativeContents]], pattern: Pattern, budget: TimeBudget
+    hits: Sequence[Hit], count: int, segments: Sequence[Segment[NativeContents]], pattern: Pattern, budget: TimeBudget
 ) -> list[Hit]:
-    """The hits, the first 100 of them with their first 16 matches as far as there is time."""
-    ids = [hit.id for hit in hits[:_LOCATED_HITS]]
+    """The hits, so many of the first of them with their first 16 matches as far as there is time."""
+    ids = [hit.id for hit in hits[: min(count, MOST_LOCATED)]]
+    if not ids:
+        return list(hits)
     hashes = hash_ids(ids)
     located = list(hits)
     for segment in segments:

@@ -84,7 +84,7 @@ class NativeSearcher(SegmentedSearcher[NativeContents]):
         score_best(found, verifier, query.limit, budget)
         hits = best_hits([each.matches() for each in found], query.limit)
         return Answer(
-            with_matches(hits, snapshot.segments, pattern, budget),
+            with_matches(hits, query.located, snapshot.segments, pattern, budget),
             total,
             snapshot.manifest.watermark,
             total_relation="gte" if budget.cut_short else "eq",

@@ -97,7 +97,7 @@ def _read(path: Path) -> str:
 
 def field_of(file: Path, name: bytes) -> int:
     """The number behind a name at the beginning of a line; 0 where there is none."""
-    for line in file.read_bytes().splitlines():
-        if line.startswith(name):
-            return int(line[len(name) :].split()[0])
-    return 0
+    with open(file, "rb", buffering=0) as status:  # noqa: PTH123 - read many times a second
+        text = b"\n" + status.read()
+    begin = text.find(b"\n" + name)
+    return int(text[begin + 1 + len(name) :].split(maxsplit=1)[0]) if begin >= 0 else 0

@@ -23,7 +23,7 @@ def best_hits(
 
     Args:
         searcher: the snapshot to ask.
-        ids: of its documents.
+        ids: of its generation.
         query: what to look for.
         limit: how many hits to return at most.
         order_by: a fast field whose value is the score, in place of relevance.
@@ -42,7 +42,9 @@ def best_hits(
             break
         depth = min(depth * 8, TIE_DEPTH)
     cut = hits[min(limit, len(hits)) - 1][0] if hits else 0.0
-    ranked = sorted((-float(score), ids[address]) for score, address in hits if score >= cut)
+    kept = [(-float(score), address) for score, address in hits if score >= cut]
+    names = ids.of(searcher, [address for _, address in kept])
+    ranked = sorted((negated, name) for (negated, _), name in zip(kept, names, strict=True))
     return _total(result), [(name, -negated) for negated, name in ranked[:limit]]
 
 

@@ -18,9 +18,10 @@ from streams.errors import SettingsError
 
 INDEX: Final = "tantivy"
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of the schema and of what the `stored` field holds.
 
+4: position.
 3: values, for facets.
 2: labels, published (microseconds since the epoch; none without a date).
 1: id, title, body, source, tags, language, stored (JSON of a StoredDocument), timestamp, offset.
@@ -34,6 +35,9 @@ EXACT_FIELDS: Final = ("id", "source", "tags", "language")
 STORED: Final = "stored"
 TIMESTAMP: Final = "timestamp"
 OFFSET: Final = "offset"
+POSITION: Final = "position"
+"""Of the record, as one number, see `indexer.tantivy.hit_ids`."""
+
 LABELS: Final = "labels"
 PUBLISHED: Final = "published"
 VALUES: Final = "values"
@@ -142,4 +146,5 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field(VALUES, tokenizer_name="raw", index_option="basic", fast=True)
     for name in (TIMESTAMP, OFFSET, PUBLISHED):
         builder.add_integer_field(name, fast=True)
+    builder.add_unsigned_field(POSITION, fast=True)
     return builder.build()

@@ -53,7 +53,6 @@ class _Snapshot(NamedTuple):
 
     stamp: tuple[int, int]
     searcher: tantivy.Searcher
-    ids: HitIds
     watermark: Watermark
 
 
@@ -79,6 +78,7 @@ class TantivySearcher:
         self._compiler = Compiler(self._schema, generation.settings.analyzer)
         self._lock = Lock()
         self._seen: _Snapshot | None = None
+        self._ids = HitIds()
 
     def search(self, query: Query) -> Answer:
         """As `SearchBackend.search`."""
@@ -88,7 +88,7 @@ class TantivySearcher:
             compiled = self._compiler.compile(understood.node, snapshot.searcher)
             query.deadline.check()
             among = narrowed(self._schema, compiled, query.only)
-            total, named = best_hits(snapshot.searcher, snapshot.ids, among, query.limit)
+            total, named = best_hits(snapshot.searcher, self._ids, among, query.limit)
             query.deadline.check()
         hits = [Hit(DocumentId(name), score) for name, score in named]
         return Answer(hits, total, snapshot.watermark, detail=understood.detail)
@@ -99,7 +99,7 @@ class TantivySearcher:
             snapshot = self._snapshot()
             among = narrowed(self._schema, self._compiler.every_document(), only)
             deadline.check()
-            total, named = best_hits(snapshot.searcher, snapshot.ids, among, limit, order_by=TIMESTAMP)
+            total, named = best_hits(snapshot.searcher, self._ids, among, limit, order_by=TIMESTAMP)
         return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
 
     def count(self, asked: FacetQuery) -> FacetCounts:
@@ -182,7 +182,7 @@ class TantivySearcher:
             self._index.reload()
             searcher = self._index.searcher()
             watermark = recover_watermark(self._generation, self._schema, searcher)
-            self._seen = _Snapshot(stamp, searcher, HitIds(searcher), watermark)
+            self._seen = _Snapshot(stamp, searcher, watermark)
             return self._seen
 
     def _stamp(self) -> tuple[int, int]:

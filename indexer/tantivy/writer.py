@@ -23,6 +23,7 @@ from indexer.facets import facet_names
 from indexer.filtering import labels_of, published_us
 from indexer.generation import Generation, check_present
 from indexer.scrub import Scrub
+from indexer.tantivy.hit_ids import packed
 from indexer.tantivy.inspection import inspect
 from indexer.tantivy.marker import (
     MARKER_ID,
@@ -36,6 +37,7 @@ from indexer.tantivy.schema import (
     ID,
     LABELS,
     OFFSET,
+    POSITION,
     PUBLISHED,
     STORED,
     TIMESTAMP,
@@ -258,6 +260,8 @@ def _tantivy_document(change: Upsert) -> tantivy.Document:
     document.add_bytes(STORED, _encoder.encode(StoredDocument(source, position)))
     document.add_integer(TIMESTAMP, position.timestamp_ms)
     document.add_integer(OFFSET, position.offset)
+    if (place := packed(position)) is not None:
+        document.add_unsigned(POSITION, place)
     for label in sorted(labels_of(source)):
         document.add_unsigned(LABELS, label)
     for name in sorted(facet_names(source)):

@@ -39,6 +39,21 @@ def test_matches_in_the_body(tmp_path: Path, title: str, query: str, body: str, 
     assert all(body[each.start : each.end] for each in matches)
 
 
+def test_only_what_is_asked_for_is_located(tmp_path: Path) -> None:
+    """The best hits, in their order; to locate all takes longer than to find them."""
+    generation = open_or_create_live(tmp_path, generation_settings())
+    changes = [upsert(f"d{number}", "needle " * (9 - number), offset=number) for number in range(9)]
+    writer = NativeWriter(generation)
+    writer.apply(changes)
+    writer.commit(watermark_after(*changes))
+    writer.close()
+    searcher = NativeSearcher(generation)
+    for located in (0, 1, 4, 9, 100):
+        hits = searcher.search(Query("needle", 9, Deadline.after(60.0), located=located)).hits
+        assert [bool(hit.matches) for hit in hits] == [place < located for place in range(9)]
+    searcher.close()
+
+
 def test_matches_are_limited(tmp_path: Path) -> None:
     """No more than the first 16 are named."""
     assert _matches(tmp_path, "a", "a" * 1_000, "") == tuple(MatchSpan(1, at, at + 1) for at in range(16))

@@ -208,7 +208,7 @@ def test_damage_is_named(generation: Generation, writer: TantivyWriter, damage: 
 
 def test_analyzers_are_languages() -> None:
     """Another language is another generation; one that cannot be stemmed is refused by name."""
-    assert generation_settings("german") == GenerationSettings("tantivy", 3, "german")
+    assert generation_settings("german") == GenerationSettings("tantivy", 4, "german")
     with pytest.raises(SettingsError, match="analyzer: tantivy has no stemmer for 'klingon'"):
         generation_settings("klingon")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from indexer.backend import SearchBackend
 from indexer.dump import IndexDump, ThreadedDump
@@ -58,6 +59,8 @@ class _LocalEngines(Mapping[str, LocalEngine]):
 
 
 LOCAL_ENGINES: Final = _LocalEngines()
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _INDEXING_NICENESS: Final = 10
 """Embedding documents takes all the processor it gets; queries go first."""
@@ -201,7 +204,11 @@ def _mend_local(index: str, settings: Settings) -> str:
     generation, built_with = live_generation(root, index), engine.settings(settings)
     if generation is None or generation.settings.format_version != built_with.format_version:
         return ""
-    damage = next(engine.find_damage(generation), None)
+    try:
+        damage = next(engine.find_damage(generation), None)
+    except OSError as exc:  # of this process rather than of the files: it has too many open, say
+        _log.warning("damage cannot be looked for", index=index, reason=str(exc))
+        return ""
     if damage is None:
         return ""
     begin_anew(root, built_with)

@@ -70,6 +70,8 @@ class Scrub:
         except GenerationUnusable as exc:
             _log.error("index damaged", reason=str(exc))
             self._damage = exc
+        except OSError as exc:  # of the process rather than of the files: it has too many open, say
+            _log.warning("index not read through", reason=str(exc))
         except _Closed:
             return
 

@@ -16,7 +16,7 @@ from indexer.damage import Damage
 from indexer.errors import GenerationUnusable
 from indexer.generation import Generation
 from indexer.scrub import GoOn
-from indexer.tantivy.schema import MANIFEST, index_exists, segments_directory
+from indexer.tantivy.schema import MANIFEST, segments_directory
 
 _EXTENSIONS: Final = ("fast", "fieldnorm", "idx", "pos", "store", "term")
 _FOOTER_END: Final = struct.Struct("<II")
@@ -64,22 +64,30 @@ def inspect(generation: Generation, go_on: GoOn) -> None:
 def find_damage(generation: Generation, go_on: GoOn = lambda: None) -> Iterator[Damage]:
     """As `indexer.damage.FindDamage`, for Tantivy, whose list of segments has no checksum: it must make sense."""
     directory = segments_directory(generation)
-    if not index_exists(generation):
-        yield Damage(directory / MANIFEST, f"{directory / MANIFEST} is gone")
-        return
+    manifest = directory / MANIFEST
     reasons: dict[str, str] = {}
     while True:
-        listed = (directory / MANIFEST).read_bytes()
         try:
+            listed = manifest.read_bytes()
             names = listed_names(listed)
+        except FileNotFoundError:
+            yield Damage(manifest, f"{manifest} is gone")
+            return
         except msgspec.DecodeError as exc:
-            yield Damage(directory / MANIFEST, f"{directory / MANIFEST} cannot be read: {exc}")
+            yield Damage(manifest, f"{manifest} cannot be read: {exc}")
             return
         reasons |= {name: _fault(directory / name, go_on) for name in names if reasons.get(name) != ""}
         found = [Damage(directory / name, reasons[name]) for name in names if reasons[name]]
-        if not found or (directory / MANIFEST).read_bytes() == listed:  # else a commit or a merge has removed files
+        if not found or _is(manifest, listed):  # else a commit or a merge has removed files
             yield from found
             return
+
+
+def _is(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def listed_names(listed: bytes) -> list[str]:

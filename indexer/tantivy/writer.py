@@ -113,6 +113,7 @@ class TantivyWriter:
     def commit(self, watermark: Watermark) -> None:
         """As `IndexWriter.commit`; returns once the watermark was read back from the committed index."""
         with self._first_fault_is_the_last():
+            self._check_scrubbed()
             self._engine().delete_documents_by_term(ID, MARKER_ID)
             self._engine().add_document(marker_document(watermark))
             self._engine().commit()
@@ -131,6 +132,7 @@ class TantivyWriter:
         """
         with self._first_fault_is_the_last():
             check_present(self._generation)
+            self._check_scrubbed()
 
     def close(self) -> None:
         """As `IndexWriter.close`."""
@@ -144,8 +146,6 @@ class TantivyWriter:
     @contextlib.contextmanager
     def _first_fault_is_the_last(self) -> Iterator[None]:
         try:
-            if self._scrub is not None:
-                self._scrub.check()
             yield
         except BaseException as exc:
             self.close()
@@ -207,6 +207,10 @@ class TantivyWriter:
         indexed = [_decoder.decode(searcher.doc(address)[STORED][0]) for _, address in hits]
         positions = {stored.document.id: stored.position for stored in indexed}
         return {c.id for c in changes if c.id in positions and _overtakes(positions[c.id], c.position)}
+
+    def _check_scrubbed(self) -> None:
+        if self._scrub is not None:
+            self._scrub.check()
 
     def _check_committed(self, watermark: Watermark) -> None:
         if self._index is not None:

@@ -57,8 +57,9 @@ class Gate(msgspec.Struct, frozen=True):
             StreamUnavailable: Kafka does not answer.
             IndexFault: the new generation does not answer.
         """
-        comparison = await self._compared(catalogue, new)
+        # Asked first: a comparison takes minutes, in which the live generation changes and this one does not.
         golden, notes = await self._asked(catalogue, new, live)
+        comparison = await self._compared(catalogue, new)
         reasons = [*_faults(comparison), *(self._differences(golden) if golden else ())]
         return Verdict(comparison, golden, tuple(reasons), tuple(notes))
 

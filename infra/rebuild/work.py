@@ -86,7 +86,7 @@ class Rebuild(msgspec.Struct, frozen=True):
             name = await catalogue.prepare()
             async with self._stream() as stream:
                 record = (await self._record(name)).told(step="replay")
-                record = await self._replayed(name, stream, record, patience=0.0)
+                record = await self._replayed(name, stream, record, patience=_CATCH_UP_SECONDS)
                 async with self._telling(name, record.told(step="gate")):
                     verdict = _noting(await self.gate.judge(catalogue, name, former), mended)
                 if verdict.passed:

@@ -12,7 +12,7 @@ import pytest
 
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS
-from tests.faults.corpus import searches
+from tests.faults.corpus import documents, ndjson, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
 from tests.faults.system import System
@@ -22,6 +22,7 @@ from tests.system.crash_points import REBUILD_POINTS
 from tests.system.processes import program, run_command
 
 DOCUMENTS = 50_000
+TEXTS = 2_000
 PUBLISHED_AT_A_TIME = 5_000
 PUBLISHED_WITHIN_SECONDS = 600.0
 SEARCHES_PER_SECOND = 20
@@ -43,11 +44,13 @@ class Whole:
     Attributes:
         answers: how many came.
         short: those with too few documents.
+        refused: those that came to nothing.
     """
 
     def __init__(self, system: System) -> None:
         self.answers = 0
         self.short: list[str] = []
+        self.refused: list[str] = []
         self._url = f"http://127.0.0.1:{system.port}/search"
         self._stop = threading.Event()
 
@@ -55,8 +58,12 @@ class Whole:
         with httpx.Client(timeout=30, trust_env=False) as http:
             while not self._stop.wait(_LOOK_EVERY_SECONDS):
                 body = {"query": "document", "methods": ["bm25", "tantivy", "native"], "limit": 1, "timeout_ms": 5_000}
-                backends = http.post(self._url, json=body).json()["backends"]
+                answer = http.post(self._url, json=body)
                 self.answers += 1
+                if not answer.is_success:
+                    self.refused.append(answer.text)
+                    continue
+                backends = answer.json()["backends"]
                 self.short += [
                     f"{name}: {backend['total']} ({backend['status']})"
                     for name, backend in backends.items()
@@ -90,20 +97,31 @@ def rebuild(system: System, index: str) -> int:
         return running.wait(REBUILT_WITHIN_SECONDS)
 
 
-@pytest.mark.timeout(3_600)
+def publish(system: System) -> None:
+    """All documents; they share some texts, whose vectors are computed once."""
+    texts = [document["body"] for document in documents(0, TEXTS)]
+    for first in range(0, DOCUMENTS, PUBLISHED_AT_A_TIME):
+        numbers = range(first, first + PUBLISHED_AT_A_TIME)
+        chosen = [{"id": f"doc/{number}", "body": f"document {texts[number % TEXTS]}"} for number in numbers]
+        head = {"content-type": "application/x-ndjson"}
+        published = system.http.post("/documents", content=ndjson(chosen), headers=head)
+        assert published.status_code == 202, published.text
+        system.wait_for(published.json()["token"], seconds=PUBLISHED_WITHIN_SECONDS)
+
+
+@pytest.mark.timeout(7_200)
 def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> None:
     """No search fails, no answer lacks a document, and the way back takes seconds."""
     system = System(service_directory / "rebuilds", artifacts, {"EMBED_SEARCH_REBUILD_SHARE": "0.5"})
     bodies = searches(50)
     statuses, rollbacks = dict[str, int](), dict[str, float]()
     with system.running(*("kafka", "postgres", *METHODS, "api")):
-        for first in range(0, DOCUMENTS, PUBLISHED_AT_A_TIME):
-            system.publish(first, PUBLISHED_AT_A_TIME, seconds=PUBLISHED_WITHIN_SECONDS)
+        publish(system)
         system.wait_until(system.complete, "all methods answer")
         writing, whole = Writing(system, seed=3), Whole(system)
         with writing.going_on():
             healthy = system.healthy(bodies, rate=SEARCHES_PER_SECOND, seconds=30)
-            with load([system.port], bodies, rate=SEARCHES_PER_SECOND, seconds=3_000) as sending, whole.asked():
+            with load([system.port], bodies, rate=SEARCHES_PER_SECOND, seconds=6_000) as sending, whole.asked():
                 for index in METHODS:
                     for point in REBUILD_POINTS.values():
                         if index in point.indexes:
@@ -119,6 +137,7 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
         figures.exactly("failed searches", len(seen.failed), 0, healthy=len(healthy.failed), examples=seen.examples)
         figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0)
         figures.at_least("answers that were counted through", whole.answers, 100)
+        figures.exactly("of them refused", len(whole.refused), 0, examples=whole.refused[:3])
         figures.exactly("of them with a document less", len(whole.short), 0, examples=whole.short[:3])
         figures.at_most("p99 of searches", seen.p99, LIVE_P99_TIMES * healthy.p99, "s", healthy.p99)
         figures.exactly("rebuilds that did not go live in the end", sum(map(bool, statuses.values())), 0)

@@ -7,7 +7,7 @@ so that what is remembered outlives commits and merges.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import tantivy
 
@@ -43,7 +43,7 @@ class HitIds:
 
     def of(self, searcher: tantivy.Searcher, addresses: Sequence[tantivy.DocAddress]) -> list[str]:
         """The ids of the documents at some places of a snapshot, in their order."""
-        positions = searcher.fast_field_values(POSITION, list(addresses))
+        positions: Sequence[Any] = searcher.fast_field_values(POSITION, list(addresses))  # integers, or None
         return [
             self._known.get(position) or self._read(searcher, address, position)
             for position, address in zip(positions, addresses, strict=True)

@@ -21,7 +21,7 @@ LEAST_STRETCH_SECONDS: Final = 5.0
 _HOUR: Final = 3_600.0
 _P99: Final = 99.0
 _NOT_OURS: Final = ("kafka", "postgres")
-"""Services whose own processes come and go as they like."""
+"""Services whose own processes come and go as they like, and open the files of tables and topics as they need them."""
 
 
 class Stretch(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Drift(msgspec.Struct, frozen=True):
 
     Attributes:
         memory: its growth in bytes an hour; None where there are too few stretches.
-        files: how far the median of a stretch was from the median of them all, at most.
+        files: how far the median of a stretch was from the median of them all, at most; 0 of what is not ours.
         threads: the same.
     """
 
@@ -209,7 +209,7 @@ def _drift(stretches: Sequence[Stretch], name: str) -> Drift:
     used = [each.processes[name] for each in stretches]
     return Drift(
         trend([each.at / _HOUR for each in stretches], [each.memory for each in used]),
-        _reach([each.files for each in used]),
+        0.0 if name.startswith(_NOT_OURS) else _reach([each.files for each in used]),
         _reach([each.threads for each in used]),
     )
 

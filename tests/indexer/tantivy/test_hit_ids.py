@@ -9,7 +9,7 @@ from indexer.generation import Generation
 from indexer.tantivy import TantivyWriter
 from indexer.tantivy.hit_ids import HitIds, packed
 from indexer.tantivy.schema import ID, open_index
-from streams.change import Position
+from streams.change import Change, Position
 from tests.indexer.tantivy.documents import delete, upsert, watermark_after
 
 SEGMENTS, DOCUMENTS = 2, 10
@@ -66,9 +66,13 @@ def test_what_is_remembered_outlives_a_commit(
     """Documents lie elsewhere then, and another one may lie where one of them was; only what is new is read."""
     ids, before = HitIds(), _addresses(searcher)
     ids.of(searcher, before)
-    changes = [delete("d3", offset=30), upsert("d4", "again", offset=31), upsert("new", "text", offset=32)]
+    changes: list[Change] = [
+        delete("d3", offset=30),
+        upsert("d4", "again", offset=31),
+        upsert("new", "text", offset=32),
+    ]
     writer.apply(changes)
-    writer.commit(watermark_after([*changes]))
+    writer.commit(watermark_after(changes))
     later = open_index(generation).searcher()
     known = [
         each

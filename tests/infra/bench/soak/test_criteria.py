@@ -189,9 +189,11 @@ def test_drifts_are_those_after_the_warm_up() -> None:
         files, sockets = (40, 5) if at < 600 else (50, at % 500)
         processes = {"api 1": Usage(memory, files, sockets, 12)}
         processes |= {"kafka 3": Usage(1, 1, 1, 1)} if at < 2_000 else {}
+        processes |= {"postgres checkpointer 4": Usage(1, at, 1, 1)}
         seen.append(sample(at, processes=processes))
     found = find(seen, seconds=3_600, warm_up=1_200)
-    assert set(found.drifts) == {"api 1"}
+    assert set(found.drifts) == {"api 1", "postgres checkpointer 4"}
+    assert found.drifts["postgres checkpointer 4"].files == 0
     drift = found.drifts["api 1"]
     assert drift.memory is not None
     assert drift.memory.slope == pytest.approx(2_000 * 3_600, rel=0.01)

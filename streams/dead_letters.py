@@ -75,7 +75,7 @@ class DeadLetterPublisher:
             headers["value-omitted"] = f"{len(value)} bytes, sha256 {sha256(value).hexdigest()}"
             value = b""
         record = OutgoingRecord(self._topic, letter.key, value, headers)
-        await self._producer.confirm(await self._producer.send(record))
+        await self._producer.deliver(record)
 
 
 def dead_letter_headers(letter: DeadLetter, now: datetime) -> dict[str, str]:

@@ -101,6 +101,21 @@ class RecordProducer:
         except (KafkaError, TimeoutError, OSError) as exc:
             raise self._unavailable(exc) from exc
 
+    async def deliver(self, record: OutgoingRecord) -> RecordMetadata:
+        """Send one record and wait until it is acknowledged.
+
+        What was refused before it may have broken the sequence: then only a new connection takes anything.
+
+        Raises:
+            StreamUnavailable: Kafka cannot be reached, or did not acknowledge it in time.
+        """
+        try:
+            return await self.confirm(await self.send(record))
+        except SequenceLost:
+            _log.warning("producer lost its sequence, sending again", records=1)
+            await self.reconnect()
+            return await self.confirm(await self.send(record))
+
     async def reconnect(self) -> None:
         """Give up the connection; the next send makes another one, with a new producer id."""
         async with self._lock:

@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS, Settings
+from streams.topics import DEAD_LETTER_TOPIC_SETTINGS
 from tests.faults.corpus import WORDS
 from tests.faults.figures import experiment
 from tests.faults.system import System
@@ -69,7 +70,8 @@ def deaf(system: System, topic: str) -> Iterator[None]:
 
 async def _need_replicas(system: System, topic: str, count: int) -> None:
     async with admin(system.kafka.bootstrap) as client:
-        values = {"min.insync.replicas": str(count)}
+        # What is left out goes back to its default.
+        values = {**DEAD_LETTER_TOPIC_SETTINGS, "min.insync.replicas": str(count)}
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, values)])
 
 

@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS, Settings
-from streams.topics import read_offsets
+from streams.topics import DOCUMENT_TOPIC_SETTINGS, read_offsets
 from tests.faults.corpus import documents, ndjson, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
@@ -87,7 +87,7 @@ def change(system: System) -> None:
 
 async def lose(bootstrap: str, topic: str) -> None:
     """Have the topic forget all but its end, the deletions too; what compaction takes has tests of its own."""
-    forgets = {"cleanup.policy": "compact,delete"}
+    forgets = {**DOCUMENT_TOPIC_SETTINGS, "cleanup.policy": "compact,delete"}  # what is left out goes back to defaults
     async with admin(bootstrap) as client:
         await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, forgets)])
         end = (await read_offsets(bootstrap, topic)).end[0]

@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
+from secrets import token_bytes
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from msgspec.structs import replace
 
 from infra.supervisor.ports import free_port
@@ -12,8 +14,9 @@ from streams.broker import MAX_RECORD_BYTES
 from streams.dead_letters import MAX_MESSAGE_CHARACTERS, DeadLetter, DeadLetterPublisher
 from streams.errors import StreamUnavailable
 from streams.publisher import RecordProducer
+from streams.topics import DEAD_LETTER_TOPIC_SETTINGS
 from streams.tracing import record_carrier
-from tests.streams.kafka import make_topics, nothing_unclosed, records_of
+from tests.streams.kafka import admin, make_topics, nothing_unclosed, records_of
 
 LETTER = DeadLetter(
     key=b"key",
@@ -129,3 +132,19 @@ async def test_a_value_that_unpacked_is_larger_than_kafka_takes_is_named_and_lef
     assert record.value == b""
     told = dict(record.headers)["value-omitted"].decode()
     assert told == f"{len(value)} bytes, sha256 {sha256(value).hexdigest()}"
+
+
+async def test_a_letter_that_was_refused_takes_no_other_along(
+    kafka_bootstrap: str, topic: str, producer: RecordProducer
+) -> None:
+    """What the broker refuses breaks the producer's sequence: the next one goes through a new connection."""
+    small = {**DEAD_LETTER_TOPIC_SETTINGS, "max.message.bytes": "20000"}
+    async with admin(kafka_bootstrap) as client:
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, small)])
+    letters = DeadLetterPublisher(producer, topic)
+    await letters.publish(LETTER)
+    for _ in range(2):
+        with pytest.raises(StreamUnavailable):
+            await letters.publish(replace(LETTER, value=token_bytes(30_000)))
+        await letters.publish(LETTER)
+    assert [letter.value for letter in await records_of(kafka_bootstrap, topic)] == [LETTER.value] * 3

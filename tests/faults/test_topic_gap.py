@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,7 @@ def test_the_topic_loses_what_was_not_read(system: System) -> None:
         for index in METHODS:  # one after the other: an index that has just begun anew may not answer for a moment
             system.stop(index)
             system.start(index, {"EMBED_SEARCH_TOPIC_GAP": "rebuild"})
-            system.wait_until(
-                lambda name=index: rebuilt(system, name), f"{index} is built anew", REBUILT_WITHIN_SECONDS
-            )  # type: ignore[misc]
+            system.wait_until(partial(rebuilt, system, index), f"{index} is built anew", REBUILT_WITHIN_SECONDS)
         rebuilt_in = time.monotonic() - began
         seen = sending.stop()
     view = asyncio.run(compacted_view(system.kafka.bootstrap, settings.topic))

@@ -36,7 +36,7 @@ test-release: setup ## what a release needs besides: the wheel outside the check
 	@$(PYTHON) -m pytest -m release
 
 .PHONY: test-faults
-test-faults: setup ## the long fault experiments: an hour in which parts of a loaded system break
+test-faults: setup ## the long fault experiments: hours in which parts of a loaded system break
 	@$(PYTHON) -m pytest -m faults tests/faults
 
 DURATION ?= 24h

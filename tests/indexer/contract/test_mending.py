@@ -1,19 +1,21 @@
 """A damaged local index is begun anew; what is sound, or not this version's to judge, is left alone."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from indexer import registry
+from indexer.damage import Damage
 from indexer.generation import Generation, describe, live_generation, open_or_create_live
 from indexer.registry import LOCAL_ENGINES, indexes_directory, mend
 from streams.settings import SEMANTIC, Settings
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import upsert
 
-Damage = Callable[[Path], None]
+Harm = Callable[[Path], None]
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def zero(path: Path) -> None:
     ],
 )
 async def test_what_is_damaged_is_begun_anew(
-    engine: str, generation: Generation, settings: Settings, find: Callable[[Generation], Path], damage: Damage
+    engine: str, generation: Generation, settings: Settings, find: Callable[[Generation], Path], damage: Harm
 ) -> None:
     """It says which file it was, and what is live then is empty and has read nothing."""
     path = find(generation)
@@ -109,3 +111,17 @@ async def test_an_index_that_was_never_made_has_no_damage(engine: str, settings:
     """Nor has one in PostgreSQL, as far as files go."""
     assert await mend(engine, settings) == ""
     assert await mend(SEMANTIC, settings) == ""
+
+
+async def test_files_that_cannot_be_opened_now_are_not_damaged(
+    engine: str, generation: Generation, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may have too many open; the index stays as it is, and its indexer ends with what it had said."""
+
+    def find_damage(_: Generation) -> Iterator[Damage]:
+        raise OSError(24, "Too many open files")
+
+    local = msgspec.structs.replace(LOCAL_ENGINES[engine], find_damage=find_damage)
+    monkeypatch.setattr(registry, "LOCAL_ENGINES", {engine: local})
+    assert await mend(engine, settings) == ""
+    assert live_generation(indexes_directory(settings), engine) == generation

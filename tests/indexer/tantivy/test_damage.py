@@ -8,7 +8,9 @@ import pytest
 
 from indexer.errors import GenerationUnusable, WriterFailed
 from indexer.generation import Generation
+from indexer.scrub import GoOn
 from indexer.tantivy import TantivyWriter
+from indexer.tantivy import writer as writer_module
 from streams.watermark import Watermark
 from tests.indexer.tantivy.documents import upsert
 
@@ -92,10 +94,18 @@ def test_a_sound_index_is_read_through_once_and_in_peace(written: Generation) ->
     writer.close()
 
 
-def test_closing_leaves_no_thread_behind(written: Generation) -> None:
+def test_closing_leaves_no_thread_behind(written: Generation, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though there is something left to read."""
+
+    def endless(_: Generation, go_on: GoOn) -> None:
+        while True:
+            go_on()
+
+    monkeypatch.setattr(writer_module, "inspect", endless)
     before = set(threading.enumerate())
-    TantivyWriter(written).close()
+    opened = TantivyWriter(written)
+    assert {thread.name for thread in set(threading.enumerate()) - before} >= {"scrub"}
+    opened.close()
     assert set(threading.enumerate()) <= before
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import psutil
 
 from indexer.resources.memory import field_of
+from tests.faults.beside import beside
 
 _LOOK_EVERY_SECONDS: Final = 0.05
 
@@ -26,17 +27,12 @@ class Watch:
         self.most_together = 0
         self._processes = processes
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory-watch")
 
     @contextmanager
     def going_on(self) -> Iterator["Watch"]:
         """Look for as long as the block."""
-        self._thread.start()
-        try:
+        with beside(self._run, self._stop):
             yield self
-        finally:
-            self._stop.set()
-            self._thread.join()
 
     def _run(self) -> None:
         watched = self._processes()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytest
@@ -72,10 +73,10 @@ def publishes(system: System) -> bool:
     return system.http.post("/documents", json=document).status_code == 202
 
 
-def caught_up(system: System) -> bool:
-    """Whether all indexes say that they are not behind."""
+def caught_up(system: System, indexes: Sequence[str] = METHODS) -> bool:
+    """Whether all of these indexes say that they are not behind."""
     components = system.http.get("/health").json()["components"]
-    details = [components[name]["details"] for name in METHODS]
+    details = [components[name]["details"] for name in indexes]
     return all(detail and detail.get("lag") is not None and not sum(detail["lag"].values()) for detail in details)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
@@ -20,7 +19,7 @@ from tests.faults.figures import experiment
 from tests.faults.system import System
 from tests.faults.test_kafka import caught_up
 from tests.faults.test_kills import faulty, settings_of
-from tests.streams.kafka import admin, produce, records_of
+from tests.streams.kafka import configure, produce, records_of
 
 RECORDS = 20_000
 BAD_EVERY = 100
@@ -61,18 +60,12 @@ def record(number: int) -> Record:
 @contextmanager
 def deaf(system: System, topic: str) -> Iterator[None]:
     """Let a topic take nothing for as long as the block: it asks for more replicas than there are brokers."""
-    asyncio.run(_need_replicas(system, topic, 2))
+    refusing = {**DEAD_LETTER_TOPIC_SETTINGS, "min.insync.replicas": "2"}
+    asyncio.run(configure(system.kafka.bootstrap, topic, refusing))
     try:
         yield
     finally:
-        asyncio.run(_need_replicas(system, topic, 1))
-
-
-async def _need_replicas(system: System, topic: str, count: int) -> None:
-    async with admin(system.kafka.bootstrap) as client:
-        # What is left out goes back to its default.
-        values = {**DEAD_LETTER_TOPIC_SETTINGS, "min.insync.replicas": str(count)}
-        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, values)])
+        asyncio.run(configure(system.kafka.bootstrap, topic, {**DEAD_LETTER_TOPIC_SETTINGS}))
 
 
 @pytest.fixture(scope="module")

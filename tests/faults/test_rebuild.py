@@ -12,6 +12,7 @@ import pytest
 
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS
+from tests.faults.beside import beside
 from tests.faults.corpus import documents, ndjson, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
@@ -73,13 +74,8 @@ class Whole:
     @contextmanager
     def asked(self) -> Iterator[None]:
         """Ask for as long as the block."""
-        thread = threading.Thread(target=self._run, name="whole")
-        thread.start()
-        try:
+        with beside(self._run, self._stop):
             yield
-        finally:
-            self._stop.set()
-            thread.join()
 
 
 def rebuild_killed(system: System, point: str, passage: int, index: str) -> None:

@@ -19,6 +19,7 @@ from indexer.errors import IndexFault
 from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS, Settings
+from tests.faults.beside import beside
 from tests.faults.figures import experiment
 from tests.faults.nemesis import frozen
 from tests.faults.system import System
@@ -65,15 +66,13 @@ class Watermarks:
     @contextmanager
     def looked_at(self) -> Iterator[None]:
         """Read them for as long as the block."""
-        thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="watermarks")
-        thread.start()
-        try:
+        with beside(self._run, self._stop):
             yield
-        finally:
-            self._stop.set()
-            thread.join()
 
-    async def _run(self) -> None:
+    def _run(self) -> None:
+        asyncio.run(self._look_again_and_again())
+
+    async def _look_again_and_again(self) -> None:
         while not self._stop.wait(_LOOK_EVERY_SECONDS):
             for index in METHODS:
                 try:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
@@ -19,8 +18,9 @@ from tests.faults.corpus import documents, ndjson, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
 from tests.faults.system import System
+from tests.faults.test_kafka import caught_up
 from tests.faults.test_kills import faulty, settings_of
-from tests.streams.kafka import admin
+from tests.streams.kafka import admin, configure
 from tests.system.oracle import compacted_view
 
 DOCUMENTS = 1_000
@@ -90,9 +90,9 @@ def change(system: System) -> None:
 
 async def lose(bootstrap: str, topic: str) -> None:
     """Have the topic forget all but its end, the deletions too; what compaction takes has tests of its own."""
-    forgets = {**DOCUMENT_TOPIC_SETTINGS, "cleanup.policy": "compact,delete"}  # what is left out goes back to defaults
+    forgets = {**DOCUMENT_TOPIC_SETTINGS, "cleanup.policy": "compact,delete"}
+    await configure(bootstrap, topic, forgets)
     async with admin(bootstrap) as client:
-        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, forgets)])
         end = (await read_offsets(bootstrap, topic)).end[0]
         await client.delete_records({TopicPartition(topic, 0): RecordsToDelete(end - KEPT)})
 
@@ -113,6 +113,4 @@ def refuses(system: System, index: str) -> bool:
 
 def rebuilt(system: System, index: str) -> bool:
     """Whether an index was set aside, and says that it has read everything."""
-    detail = system.http.get("/health").json()["components"][index]["details"]
-    level = bool(detail) and detail.get("lag") is not None and not sum(detail["lag"].values())
-    return level and "index set aside" in system.programs[index].output
+    return caught_up(system, [index]) and "index set aside" in system.programs[index].output

@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 
+from tests.faults.beside import beside
 from tests.faults.corpus import WORDS
 from tests.faults.system import System
 
@@ -39,7 +40,6 @@ class Writing:
         self._dice = random.Random(seed)
         self._stop = threading.Event()
         self._url = f"http://127.0.0.1:{system.port}/documents/"
-        self._thread = threading.Thread(target=self._run, name="writing")
 
     def _run(self) -> None:
         with httpx.Client(timeout=30, trust_env=False) as http:
@@ -64,9 +64,5 @@ class Writing:
     @contextmanager
     def going_on(self) -> Iterator[None]:
         """Write for as long as the block."""
-        self._thread.start()
-        try:
+        with beside(self._run, self._stop):
             yield
-        finally:
-            self._stop.set()
-            self._thread.join()

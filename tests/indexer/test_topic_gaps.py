@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from indexer import attendance
 from indexer.health.progress import Progress
 from streams.errors import StreamMismatch
 from tests.indexer.bench import Bench, Log
 from tests.indexer.fake_index import PATIENCE
-from tests.streams.kafka import admin, make_topics, nothing_unclosed, produce, recreate_topic
+from tests.streams.kafka import admin, configure, make_topics, nothing_unclosed, produce, recreate_topic
 from tests.system.oracle import compacted_view
 from tests.system.waiting import until
 
@@ -56,15 +55,9 @@ async def add_partitions(bench: Bench) -> None:
 async def delete_records(bench: Bench) -> None:
     """Give up records that the index has not read."""
     await bench.publish([f"new{number}" for number in range(9)])
+    await configure(bench.bootstrap, bench.topic, {"cleanup.policy": "compact,delete"})
     async with admin(bench.bootstrap) as client:
-        await configure(bench, {"cleanup.policy": "compact,delete"})
         await client.delete_records({TopicPartition(bench.topic, 0): RecordsToDelete(7)})
-
-
-async def configure(bench: Bench, values: dict[str, str]) -> None:
-    """Change settings of the topic."""
-    async with admin(bench.bootstrap) as client:
-        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, bench.topic, values)])
 
 
 @pytest.mark.parametrize(
@@ -122,7 +115,8 @@ async def test_what_happens_while_it_runs_is_noticed(
 async def test_a_deletion_that_was_compacted_away_unread_leaves_no_ghost(bench: Bench, log: Log) -> None:
     """An absence longer than tombstones are kept is noticed when something was published, and only then."""
     await configure(
-        bench,
+        bench.bootstrap,
+        bench.topic,
         {
             "cleanup.policy": "compact",
             "delete.retention.ms": "1000",
@@ -141,7 +135,7 @@ async def test_a_deletion_that_was_compacted_away_unread_leaves_no_ghost(bench: 
     with pytest.raises(StreamMismatch, match=r"deletions may have gone unread since.* embed-search rebuild fake"):
         await asyncio.wait_for(bench.indexer().run(asyncio.Event()), PATIENCE)
     assert "ghost" in bench.index.documents
-    await configure(bench, {"delete.retention.ms": "4000"})
+    await configure(bench.bootstrap, bench.topic, {"delete.retention.ms": "4000"})
     await rebuilt(bench, log, "deletions may have gone unread")
     assert "ghost" not in bench.index.documents
 
@@ -170,7 +164,7 @@ async def test_what_is_read_too_late_is_not_committed(bench: Bench) -> None:
 
 async def test_an_idle_topic_is_no_gap_however_long_nobody_reads(bench: Bench) -> None:
     """Nothing was published, so nothing can have been deleted."""
-    await configure(bench, {"delete.retention.ms": "1"})
+    await configure(bench.bootstrap, bench.topic, {"delete.retention.ms": "1"})
     bench.index.watermark = bench.index.watermark.read_until(1)
     await bench.publish(["a"])
     bench.index.documents["a"] = "text"

@@ -6,7 +6,6 @@ from hashlib import sha256
 from secrets import token_bytes
 
 import pytest
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from msgspec.structs import replace
 
 from infra.supervisor.ports import free_port
@@ -16,7 +15,7 @@ from streams.errors import StreamUnavailable
 from streams.publisher import RecordProducer
 from streams.topics import DEAD_LETTER_TOPIC_SETTINGS
 from streams.tracing import record_carrier
-from tests.streams.kafka import admin, make_topics, nothing_unclosed, records_of
+from tests.streams.kafka import configure, make_topics, nothing_unclosed, records_of
 
 LETTER = DeadLetter(
     key=b"key",
@@ -139,8 +138,7 @@ async def test_a_letter_that_was_refused_takes_no_other_along(
 ) -> None:
     """What the broker refuses breaks the producer's sequence: the next one goes through a new connection."""
     small = {**DEAD_LETTER_TOPIC_SETTINGS, "max.message.bytes": "20000"}
-    async with admin(kafka_bootstrap) as client:
-        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, small)])
+    await configure(kafka_bootstrap, topic, small)
     letters = DeadLetterPublisher(producer, topic)
     await letters.publish(LETTER)
     for _ in range(2):

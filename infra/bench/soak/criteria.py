@@ -155,19 +155,21 @@ def _of_memory(plan: SoakPlan, drifts: Mapping[str, Drift]) -> Criterion:
 
 def _of_flatness(what: str, drifts: Mapping[str, float]) -> Criterion:
     name, limit = f"{what} of each process, medians around their median", f"+-{MOST_DRIFT:g}"
-    if not drifts:
-        return Criterion(name, limit, "no samples", "cannot be judged")
-    worst = max(drifts, key=lambda each: drifts[each])
-    return Criterion(name, limit, f"{drifts[worst]:.1f} ({worst})", _verdict(drifts[worst] <= MOST_DRIFT))
+    return _of_the_worst(name, limit, drifts, MOST_DRIFT, shown=".1f")
 
 
 def _of_sockets(kept: Mapping[str, int]) -> Criterion:
     """How many there are under load depends on how many ask at a time; what is left when nobody does is a leak."""
     name, limit = "sockets of each process that are kept after the load", f"<= {MOST_KEPT}"
-    if not kept:
+    return _of_the_worst(name, limit, kept, MOST_KEPT, shown="d")
+
+
+def _of_the_worst(name: str, limit: str, values: Mapping[str, float], most: float, *, shown: str) -> Criterion:
+    """No process may have more, so the one that has most tells for all; `shown` is the format of its value."""
+    if not values:
         return Criterion(name, limit, "no samples", "cannot be judged")
-    worst = max(kept, key=lambda each: kept[each])
-    return Criterion(name, limit, f"{kept[worst]} ({worst})", _verdict(kept[worst] <= MOST_KEPT))
+    worst = max(values, key=lambda each: values[each])
+    return Criterion(name, limit, f"{values[worst]:{shown}} ({worst})", _verdict(values[worst] <= most))
 
 
 def _of_aims(results: Results) -> list[Criterion]:

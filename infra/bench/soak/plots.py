@@ -1,6 +1,6 @@
 """Pictures of a soak. Little imports this: matplotlib is a tool of development, and the product goes without it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from infra.bench.soak.client import Span
 from infra.bench.soak.findings import Stretch, per_service
 from infra.bench.soak.plan import AFTER, BEFORE, BURSTS, OPENING
+from infra.bench.soak.processes import Usage
 
 _SIZE: Final = (8.0, 3.4)
 _DOTS_PER_INCH: Final = 80
@@ -73,16 +74,17 @@ def _of_samples(folder: Path, stretches: Sequence[Stretch]) -> dict[str, str]:
         for name in processes
         if max(each.processes[name].memory for each in stretches if name in each.processes) >= _WORTH_SHOWING
     }
-    files = {name: [float(each[name].files) if name in each else None for each in services] for name in names}
-    sockets = {name: [float(each[name].sockets) if name in each else None for each in services] for name in names}
-    threads = {name: [float(each[name].threads) if name in each else None for each in services] for name in names}
+
+    def count(of: Callable[[Usage], int]) -> dict[str, _Line]:
+        return {name: [float(of(each[name])) if name in each else None for each in services] for name in names}
+
     indexes = sorted({index for each in stretches for index in each.lag})
     lag = {index: [each.lag.get(index) for each in stretches] for index in indexes}
-    pictures = {
+    pictures: dict[str, tuple[str, Mapping[str, _Line]]] = {
         "Anonymous memory of each process, MB": ("memory.png", memory),
-        "Open files of each service": ("files.png", files),
-        "Sockets of each service": ("sockets.png", sockets),
-        "Threads of each service": ("threads.png", threads),
+        "Open files of each service": ("files.png", count(lambda used: used.files)),
+        "Sockets of each service": ("sockets.png", count(lambda used: used.sockets)),
+        "Threads of each service": ("threads.png", count(lambda used: used.threads)),
         "Longest lag of each index, s": ("lag.png", lag),
     }
     for title, (file, lines) in pictures.items():

@@ -16,6 +16,7 @@ from indexer.embedding import EmbedderOptions
 from indexer.generation import begin_anew, live_generation
 from indexer.health import Component, Look
 from indexer.local_engine import LocalEngine
+from indexer.quarantine import quarantine
 from indexer.rebuild.catalogue import Catalogue
 from indexer.rebuild.local import LocalCatalogue
 from indexer.resources import MemoryGuard
@@ -183,7 +184,7 @@ async def set_aside(index: str, settings: Settings, judged: Watermark) -> None:
 
 
 async def mend(index: str, settings: Settings) -> str:
-    """Begin a local index anew, as `set_aside` does, if files of its live generation are damaged.
+    """Begin a local index anew, as `set_aside` does, if files of its live generation are damaged; those are kept.
 
     Args:
         index: its name, of which no writer is open.
@@ -205,14 +206,14 @@ def _mend_local(index: str, settings: Settings) -> str:
     if generation is None or generation.settings.format_version != built_with.format_version:
         return ""
     try:
-        damage = next(engine.find_damage(generation), None)
+        found = list(engine.find_damage(generation))
     except OSError as exc:  # of this process rather than of the files: it has too many open, say
         _log.warning("damage cannot be looked for", index=index, reason=str(exc))
         return ""
-    if damage is None:
+    if not found:
         return ""
-    begin_anew(root, built_with)
-    return damage.reason
+    quarantine(begin_anew(root, built_with).directory, [damage.file for damage in found])
+    return found[0].reason
 
 
 def _database_url(settings: Settings) -> str:

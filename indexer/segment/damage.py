@@ -19,22 +19,19 @@ Until the replay has caught up, answers carry its watermark, so nobody takes the
 manifest and before the move leaves the damaged files as strays, and the next writer removes them.
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
 
-from indexer.durable import sync_directory
 from indexer.errors import GenerationUnusable
+from indexer.quarantine import quarantine
 from indexer.scrub import GoOn
 from indexer.segment.engine import Segment, SegmentEngine
 from indexer.segment.file import SegmentFile
 from indexer.segment.manifest import Manifest, SegmentEntry, write_manifest
-
-QUARANTINE: Final = "quarantine"
 
 C = TypeVar("C")
 
@@ -102,8 +99,6 @@ def _without(manifest: Manifest, sound: Sequence[Segment[C]], engine: SegmentEng
 
 
 def _set_aside(directory: Path, lost: Sequence[SegmentEntry], reasons: Mapping[str, str]) -> None:
-    quarantine = directory / QUARANTINE
-    quarantine.mkdir(exist_ok=True)
     for entry in lost:
         _log.error(
             "segment quarantined, its documents are read from the topic again",
@@ -111,8 +106,5 @@ def _set_aside(directory: Path, lost: Sequence[SegmentEntry], reasons: Mapping[s
             reason=reasons[entry.name],
             documents=entry.live_documents,
         )
-        for name in (entry.name, entry.tombstones.name if entry.tombstones else entry.name):
-            with contextlib.suppress(FileNotFoundError):
-                (directory / name).replace(quarantine / name)
-    sync_directory(quarantine)
-    sync_directory(directory)
+    tombstones = [entry.tombstones.name for entry in lost if entry.tombstones]
+    quarantine(directory, [directory / name for name in (*(entry.name for entry in lost), *tombstones)])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from indexer.generation import live_generation
+from indexer.quarantine import QUARANTINE
 from indexer.registry import LOCAL_ENGINES, indexes_directory, open_backend
 from indexer.resources import MemoryGuard, memory_limit
-from indexer.segment.damage import QUARANTINE
 from streams.metrics import Metrics
 from streams.settings import Settings
 from tests.system.processes import Program, program

@@ -10,6 +10,7 @@ import pytest
 from indexer import registry
 from indexer.damage import Damage
 from indexer.generation import Generation, describe, live_generation, open_or_create_live
+from indexer.quarantine import QUARANTINE
 from indexer.registry import LOCAL_ENGINES, indexes_directory, mend
 from streams.settings import SEMANTIC, Settings
 from streams.watermark import Watermark
@@ -65,6 +66,11 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
+def contents(directory: Path) -> dict[str, bytes]:
+    """Of the files in a folder, by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
 @pytest.mark.parametrize(
     ("find", "damage"),
     [
@@ -75,9 +81,10 @@ def zero(path: Path) -> None:
 async def test_what_is_damaged_is_begun_anew(
     engine: str, generation: Generation, settings: Settings, find: Callable[[Generation], Path], damage: Harm
 ) -> None:
-    """It says which file it was, and what is live then is empty and has read nothing."""
+    """It says which file it was, and keeps it; what is live then is empty and has read nothing."""
     path = find(generation)
     damage(path)
+    harmed = path.read_bytes() if path.exists() else None
     assert path.name in await mend(engine, settings)
     live = live_generation(indexes_directory(settings), engine)
     assert live is not None
@@ -85,6 +92,7 @@ async def test_what_is_damaged_is_begun_anew(
     writer = LOCAL_ENGINES[engine].writer(live)
     assert writer.watermark() == Watermark()
     writer.close()
+    assert contents(live.directory / QUARANTINE) == ({} if harmed is None else {path.name: harmed})
     assert await mend(engine, settings) == ""
 
 

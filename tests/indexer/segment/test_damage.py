@@ -12,8 +12,8 @@ import pytest
 
 from indexer.errors import GenerationUnusable, WriterFailed
 from indexer.generation import Generation
+from indexer.quarantine import QUARANTINE
 from indexer.segment import Segment, SegmentedWriter
-from indexer.segment.damage import QUARANTINE
 from indexer.segment.manifest import MANIFEST
 from streams.change import Change
 from streams.watermark import Watermark

@@ -13,7 +13,10 @@ _P99: Final = 99.0
 _KEPT_UP: Final = 0.98
 """A rate is sustained if so much of it was answered by the time the last answer came."""
 
-_BURSTS: Final = 5
+_CLOSE_ENOUGH: Final = 1.1
+"""Between a rate that was sustained and one that was not."""
+
+_MOST_BURSTS: Final = 10
 
 
 class Burst(msgspec.Struct, frozen=True):
@@ -44,24 +47,25 @@ def highest(bursts: Sequence[Burst]) -> float:
 async def search_highest(aim: float, run: Callable[[float], Awaitable[Outcome]]) -> list[Burst]:
     """Try rates, from the aimed one on: twice or half as many until one holds and one does not, then between them.
 
+    It ends with two of them that are close to each other, or with the tenth try.
+
     Args:
         aim: searches a second.
         run: sends searches at a rate and tells what became of them.
     """
     bursts: list[Burst] = []
     rate = aim
-    for _ in range(_BURSTS):
+    while len(bursts) < _MOST_BURSTS:
         bursts.append(burst_of(rate, await run(rate)))
-        rate = _next(bursts)
+        held = highest(bursts)
+        missed = min((burst.rate for burst in bursts if not burst.held and burst.rate > held), default=None)
+        if missed is None:
+            rate = 2 * held
+        elif missed <= _CLOSE_ENOUGH * held:
+            break
+        else:
+            rate = (held + missed) / 2
     return bursts
-
-
-def _next(bursts: Sequence[Burst]) -> float:
-    held = highest(bursts)
-    missed = min((burst.rate for burst in bursts if not burst.held and burst.rate > held), default=None)
-    if missed is None:
-        return held * 2
-    return (held + missed) / 2
 
 
 def burst_of(rate: float, outcome: Outcome) -> Burst:

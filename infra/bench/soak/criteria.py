@@ -22,6 +22,9 @@ MOST_DRIFT: Final = 5.0
 MOST_KEPT: Final = 5
 """Workers open connections to PostgreSQL as they need them, and keep the few that their pool may have."""
 
+MOST_REMOVED: Final = 5
+"""A search that runs holds what a merge has replaced meanwhile."""
+
 MOST_LAG: Final = 5.0
 
 _P99: Final = 99.0
@@ -81,6 +84,7 @@ def judge(plan: SoakPlan, results: Results) -> list[Criterion]:
         *_of_lag_and_health(results.findings),
         _of_memory(plan, results.findings.drifts),
         _of_flatness("open files", {name: each.files for name, each in results.findings.drifts.items()}),
+        _of_removed({name: each.removed for name, each in results.findings.drifts.items()}),
         _of_sockets(results.findings.kept),
         _of_flatness("threads", {name: each.threads for name, each in results.findings.drifts.items()}),
         *_of_aims(results),
@@ -162,6 +166,12 @@ def _of_sockets(kept: Mapping[str, int]) -> Criterion:
     """How many there are under load depends on how many ask at a time; what is left when nobody does is a leak."""
     name, limit = "sockets of each process that are kept after the load", f"<= {MOST_KEPT}"
     return _of_the_worst(name, limit, kept, MOST_KEPT, shown="d")
+
+
+def _of_removed(removed: Mapping[str, int]) -> Criterion:
+    """How many files an index has depends on its segments; what is held of those that are gone is a leak."""
+    name = "files of indexes that are gone and each process holds, medians"
+    return _of_the_worst(name, f"<= {MOST_REMOVED}", removed, MOST_REMOVED, shown="d")
 
 
 def _of_the_worst(name: str, limit: str, values: Mapping[str, float], most: float, *, shown: str) -> Criterion:

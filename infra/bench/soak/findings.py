@@ -47,11 +47,13 @@ class Drift(msgspec.Struct, frozen=True):
         memory: its growth in bytes an hour; None where there are too few stretches.
         files: how far the median of a stretch was from the median of them all, at most; 0 of what is not ours.
         threads: the same.
+        removed: the highest median of a stretch.
     """
 
     memory: Trend | None
     files: float
     threads: float
+    removed: int
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -187,6 +189,8 @@ def _median(usages: Sequence[Usage]) -> Usage:
         int(median(each.sockets for each in usages)),
         int(median(each.threads for each in usages)),
         median(each.processor for each in usages),
+        int(median(each.segments for each in usages)),
+        int(median(each.removed for each in usages)),
     )
 
 
@@ -211,6 +215,7 @@ def _drift(stretches: Sequence[Stretch], name: str) -> Drift:
         trend([each.at / _HOUR for each in stretches], [each.memory for each in used]),
         0.0 if name.startswith(_NOT_OURS) else _reach([each.files for each in used]),
         _reach([each.threads for each in used]),
+        max(each.removed for each in used),
     )
 
 
@@ -231,6 +236,8 @@ def per_service(processes: Mapping[str, Usage]) -> dict[str, Usage]:
             sum(each.sockets for each in used),
             sum(each.threads for each in used),
             sum(each.processor for each in used),
+            sum(each.segments for each in used),
+            sum(each.removed for each in used),
         )
         for name, used in sorted(services.items())
     }

@@ -82,7 +82,7 @@ def _of_samples(folder: Path, stretches: Sequence[Stretch]) -> dict[str, str]:
     lag = {index: [each.lag.get(index) for each in stretches] for index in indexes}
     pictures: dict[str, tuple[str, Mapping[str, _Line]]] = {
         "Anonymous memory of each process, MB": ("memory.png", memory),
-        "Open files of each service": ("files.png", count(lambda used: used.files)),
+        "Open files of each service": ("files.png", count(lambda used: used.files + used.segments)),
         "Sockets of each service": ("sockets.png", count(lambda used: used.sockets)),
         "Threads of each service": ("threads.png", count(lambda used: used.threads)),
         "Longest lag of each index, s": ("lag.png", lag),

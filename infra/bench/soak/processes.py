@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,10 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _USER_TIME: Final = 11
 """Place of `utime` behind the name in /proc/PID/stat (proc_pid_stat(5)); `stime` follows it."""
 
+_SOCKET: Final = "socket:"
+_REMOVED: Final = " (deleted)"
+"""How the targets of /proc/PID/fd begin and end, of sockets and of files that are in no folder (proc_pid_fd(5))."""
+
 _EMBEDDER: Final = "indexer.embedding.worker"
 
 
@@ -25,10 +30,12 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         memory: bytes of anonymous memory (`RssAnon`, proc_pid_status(5)).
-        files: open files, pipes and whatever else has a handle and is no socket.
+        files: open files, pipes and whatever else has a handle and is neither a socket nor a file of an index.
         sockets: listening ones and connections.
         threads: of it.
         processor: seconds of processor that it has used since it began, in the kernel too.
+        segments: files of indexes that it has open.
+        removed: those of them that are in no folder any more, because a merge or another generation took their place.
     """
 
     memory: int
@@ -36,6 +43,8 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     sockets: int
     threads: int
     processor: float = 0.0
+    segments: int = 0
+    removed: int = 0
 
 
 class ProcessTable:
@@ -43,15 +52,17 @@ class ProcessTable:
 
     Args:
         services: the process id of each, by name.
+        indexes: the folder in which local indexes lie.
     """
 
-    def __init__(self, services: Mapping[str, int]) -> None:
+    def __init__(self, services: Mapping[str, int], indexes: Path) -> None:
         self._services = services
+        self._indexes = f"{indexes.resolve()}{os.sep}"
         self._names: dict[tuple[int, float], str] = {}
 
     def usage(self) -> dict[str, Usage]:
         """What each process uses now; one that ends meanwhile is left out."""
-        return {name: used for name, pid in self._processes() if (used := _usage(pid)) is not None}
+        return {name: used for name, pid in self._processes() if (used := self._usage(pid)) is not None}
 
     def _processes(self) -> Iterator[tuple[str, int]]:
         for service, pid in dict(self._services).items():
@@ -69,6 +80,35 @@ class ProcessTable:
             self._names[key] = f"{service}{role} {process.pid}"
         return self._names[key]
 
+    def _usage(self, pid: int) -> Usage | None:
+        folder = _PROC / str(pid)
+        try:
+            told = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+            _, _, fields = (folder / "stat").read_text().rpartition(")")  # the name before it may hold anything
+            targets = list(_targets(folder / "fd"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        if "RssAnon" not in told:  # a process that has ended and is not waited for yet
+            return None
+        sockets = sum(target.startswith(_SOCKET) for target in targets)
+        segments = [target for target in targets if target.startswith(self._indexes)]
+        return Usage(
+            memory=int(told["RssAnon"].split()[0]) * 1024,
+            files=len(targets) - sockets - len(segments),
+            sockets=sockets,
+            threads=int(told["Threads"]),
+            processor=sum(map(int, fields.split()[_USER_TIME : _USER_TIME + 2])) / _TICKS,
+            segments=len(segments),
+            removed=sum(target.endswith(_REMOVED) for target in segments),
+        )
+
+
+def _targets(handles: Path) -> Iterator[str]:
+    """What the handles of a process are for; one that is closed meanwhile is left out."""
+    for handle in handles.iterdir():
+        with suppress(FileNotFoundError):
+            yield str(handle.readlink())
+
 
 def _role(process: psutil.Process) -> str:
     """What a process is for, by its command line; a server process of PostgreSQL writes there what it is."""
@@ -81,19 +121,3 @@ def _role(process: psutil.Process) -> str:
     if _EMBEDDER in line:
         return "embedder"
     return next((role for module, role in _ROLES.items() if module in line), "child")
-
-
-def _usage(pid: int) -> Usage | None:
-    folder = _PROC / str(pid)
-    try:
-        told = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        handles = [handle.is_socket() for handle in (folder / "fd").iterdir()]
-        _, _, fields = (folder / "stat").read_text().rpartition(")")  # the name before it may hold anything
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    if "RssAnon" not in told:  # a process that has ended and is not waited for yet
-        return None
-    processor = sum(map(int, fields.split()[_USER_TIME : _USER_TIME + 2])) / _TICKS
-    sockets = sum(handles)
-    memory = int(told["RssAnon"].split()[0]) * 1024
-    return Usage(memory, len(handles) - sockets, sockets, int(told["Threads"]), processor)

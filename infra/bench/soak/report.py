@@ -139,7 +139,7 @@ def _processes(results: Results) -> str:
         for name, drift in findings.drifts.items()
         if name in last
     ]
-    return _table(("process", "memory", "growth", "files", "sockets", "kept", "threads"), rows)
+    return _table(("process", "memory", "growth", "files", "of indexes", "sockets", "kept", "threads"), rows)
 
 
 def _process(name: str, drift: Drift, used: Usage, kept: int | None) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def _process(name: str, drift: Drift, used: Usage, kept: int | None) -> tuple[st
         growth = f"{slope:+.1f} ({low:+.1f} to {high:+.1f})"
     files, threads = f"{used.files} +-{drift.files:g}", f"{used.threads} +-{drift.threads:g}"
     sockets = str(used.sockets), "-" if kept is None else str(kept)
-    return name, f"{used.memory / 1e6:.0f}", growth, files, *sockets, threads
+    return name, f"{used.memory / 1e6:.0f}", growth, files, f"{used.segments}, {drift.removed} gone", *sockets, threads
 
 
 def _processor(results: Results) -> str:

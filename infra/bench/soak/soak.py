@@ -78,7 +78,8 @@ class Soak:
             await self._load_sample()
             queries = await asyncio.to_thread(lambda: Queries(corpus_texts(self._corpus)))
             began = time.monotonic()
-            sampler = Sampler(self._system.url, ProcessTable(self._services), samples)
+            processes = ProcessTable(self._services, self._system.directory.indexes)
+            sampler = Sampler(self._system.url, processes, samples)
             changes = Changes(self._system.url, queries, self._plan.changes)
             async with _beside(sampler, changes):
                 sampler.phase = BEFORE

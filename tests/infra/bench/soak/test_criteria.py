@@ -29,7 +29,7 @@ from infra.bench.soak.trend import Trend
 DAY = SoakPlan(86_400, 100, 5, 100_000, 100, 10)
 AB = AbFigures("ab -n 100000 -c 100 URL", 100_000, 0, 99_000, 900.0, 111.0, {50: 100, 99: 180, 100: 250})
 CIRCUMSTANCES = Circumstances(Machine("a|b", 2, "Linux", "3.11"), "0.1.0", datetime(2026, 1, 2, tzinfo=UTC), 0.5)
-FLAT = Drift(Trend(1e5, -2e5, 4e5), 1.0, 0.0)
+FLAT = Drift(Trend(1e5, -2e5, 4e5), 1.0, 0.0, 1)
 
 
 def outcome(
@@ -88,10 +88,11 @@ def test_a_day_in_which_all_was_well_passes() -> None:
         ({"changes": {}}, "changes that were not accepted"),
         ({"findings": findings(lag_p99={"semantic": 5.1})}, "lag of the slowest index, p99"),
         ({"findings": findings(healthy=699)}, "samples in which it was not healthy"),
-        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 6, 0)})}, "open files"),
-        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 0, 6)})}, "threads"),
+        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 6, 0, 0)})}, "open files"),
+        ({"findings": findings(drifts={"a 1": Drift(FLAT.memory, 0, 6, 0)})}, "threads"),
+        ({"findings": findings(drifts={"a 1": FLAT, "b 2": Drift(FLAT.memory, 0, 0, 6)})}, "files of indexes"),
         ({"findings": findings(kept={"a 1": 2, "b 2": 6})}, "sockets"),
-        ({"findings": findings(drifts={"a 1": Drift(Trend(8e6, 6e6, 9e6), 0, 0)})}, "growth of memory"),
+        ({"findings": findings(drifts={"a 1": Drift(Trend(8e6, 6e6, 9e6), 0, 0, 0)})}, "growth of memory"),
     ],
 )
 def test_a_single_fault_fails_the_run_by_its_name(changed: dict[str, object], name: str) -> None:
@@ -135,7 +136,7 @@ def test_a_missed_aim_is_named_and_does_not_fail_the_run() -> None:
 )
 def test_memory_that_nobody_can_judge_does_not_pass(plan: SoakPlan, memory: Trend | None) -> None:
     """A run that is too short, or an interval that holds the limit."""
-    judged = judge(plan, results(findings=findings(drifts={"api 1": Drift(memory, 0, 0)})))
+    judged = judge(plan, results(findings=findings(drifts={"api 1": Drift(memory, 0, 0, 0)})))
     assert missed(judged) == [("growth of memory, of each process", "cannot be judged")]
     assert not passes(judged)
 
@@ -187,7 +188,8 @@ def test_drifts_are_those_after_the_warm_up() -> None:
     for at in range(3_600):
         memory = 5_000_000 * min(at, 600) + 2_000 * at
         files, sockets = (40, 5) if at < 600 else (50, at % 500)
-        processes = {"api 1": Usage(memory, files, sockets, 12)}
+        removed = 99 if at < 600 else at // 1_000
+        processes = {"api 1": Usage(memory, files, sockets, 12, segments=at, removed=removed)}
         processes |= {"kafka 3": Usage(1, 1, 1, 1)} if at < 2_000 else {}
         processes |= {"postgres checkpointer 4": Usage(1, at, 1, 1)}
         seen.append(sample(at, processes=processes))
@@ -197,7 +199,7 @@ def test_drifts_are_those_after_the_warm_up() -> None:
     drift = found.drifts["api 1"]
     assert drift.memory is not None
     assert drift.memory.slope == pytest.approx(2_000 * 3_600, rel=0.01)
-    assert (drift.files, drift.threads) == (0, 0)
+    assert (drift.files, drift.threads, drift.removed) == (0, 0, 3)
 
 
 def test_sockets_that_are_left_when_nobody_asks_are_told_and_those_of_the_load_are_not() -> None:
@@ -217,19 +219,23 @@ def test_sockets_that_are_left_when_nobody_asks_are_told_and_those_of_the_load_a
     assert find(seen[:80], seconds=80, warm_up=10).kept == {}
 
 
-def test_files_and_sockets_of_a_process_are_counted_apart() -> None:
+def test_files_segments_and_sockets_of_a_process_are_counted_apart(tmp_path: Path) -> None:
     """Of a real one: this one."""
     pid, service = os.getpid(), "tests"
-    table = ProcessTable({service: pid})
+    segment, merged = tmp_path / "segment", tmp_path / "merged"
+    table = ProcessTable({service: pid}, tmp_path)
 
     def used() -> Usage:
         return table.usage()[f"{service} {pid}"]
 
     before = used()
     left, right = socket.socketpair()
-    with left, right, Path(__file__).open("rb"):
+    with left, right, Path(__file__).open("rb"), segment.open("wb"), merged.open("wb"):
+        merged.unlink()
         during = used()
     assert (during.files - before.files, during.sockets - before.sockets) == (1, 2)
+    assert (during.segments, during.removed) == (2, 1)
+    assert (before.segments, before.removed) == (0, 0)
 
 
 def test_a_process_of_ours_that_is_replaced_is_seen_and_a_connection_to_postgresql_may_go() -> None:
@@ -265,9 +271,9 @@ def test_the_processor_that_a_search_takes_is_told_by_kinds_of_processes() -> No
     assert "| all | 6.5 | 65.0 |" in report
 
 
-@pytest.mark.parametrize(("limit", "tries"), [(700, 5), (1_500, 5), (10, 5)])
+@pytest.mark.parametrize(("limit", "tries"), [(1_000, 6), (700, 5), (1_500, 6), (80, 8), (10, 10)])
 async def test_the_highest_rate_is_found_from_both_sides(limit: float, tries: int) -> None:
-    """What it gives was sustained, and is no less than half of what could have been, where five tries reach it."""
+    """What it gives was sustained, and no tenth more could have been, wherever ten tries reach."""
 
     async def run(rate: float) -> Outcome:
         return outcome(rate=min(rate, limit), seconds=10, p99=0.1 if rate <= limit else 3.0)
@@ -275,7 +281,7 @@ async def test_the_highest_rate_is_found_from_both_sides(limit: float, tries: in
     bursts = await search_highest(1_000, run)
     assert len(bursts) == tries
     assert highest(bursts) <= limit
-    assert highest(bursts) >= 0.8 * limit or limit == 10
+    assert highest(bursts) >= limit / 1.1
 
 
 AB_OUTPUT = """

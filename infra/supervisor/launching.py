@@ -5,19 +5,20 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from infra.supervisor.service import Service
 
-_LAUNCH = Path(__file__).with_name("launch.py")
+LAUNCH: Final = Path(__file__).with_name("launch.py")
 
 
 def launch_argv(service: Service) -> list[str]:
     """The command line that starts the service as a child of this process, dying when this process dies."""
     uid, gid = (service.account.uid, service.account.gid) if service.account else (-1, -1)
     tied_to_us = [str(os.getpid()), str(int(service.death_signal)), str(uid), str(gid)]
-    return [sys.executable, "-I", "-S", str(_LAUNCH), *tied_to_us, *service.argv]
+    return [sys.executable, "-I", "-S", str(LAUNCH), *tied_to_us, *service.argv]
 
 
 def send(pid: int, number: signal.Signals) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -8,6 +10,7 @@ import pytest
 
 from infra.supervisor.backoff import Backoff
 from infra.supervisor.events import Failed, LogLost, Ready, Started, Stopped, Stopping
+from infra.supervisor.launching import LAUNCH, launch_argv
 from infra.supervisor.service import Service, StartError
 from infra.supervisor.supervisor import Supervisor
 from tests.infra.journal import WITHIN, Journal, python, supervising
@@ -232,6 +235,16 @@ async def test_children_of_a_service_do_not_outlive_it(tmp_path: Path) -> None:
         await journal.next(Failed, "a")
         await asyncio.to_thread(psutil.wait_procs, [grandchild], WITHIN)
         assert not grandchild.is_running()
+
+
+def test_an_interrupt_before_the_program_is_there_leaves_no_traceback() -> None:
+    """Ctrl-C reaches every process of the terminal, also one that is about to become a service."""
+    _, *options, _, parent, _, uid, gid, program = launch_argv(Service(name="a", argv=["unused"]))
+    arguments = repr([parent, str(int(signal.SIGKILL)), uid, gid, program])
+    code = f"import os, signal, sys; sys.path.insert(0, {str(LAUNCH.parent)!r}); import launch; "
+    code += f"os.execvp = lambda *_: os.kill(os.getpid(), signal.SIGINT); launch.main({arguments})"
+    ended = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
 
 
 async def test_stopping_before_anything_is_ready_ends_at_once(tmp_path: Path) -> None:

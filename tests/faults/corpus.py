@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 DOCUMENTS: Final = 100
@@ -20,7 +20,7 @@ def documents(first: int = 0, count: int = DOCUMENTS) -> list[dict[str, str]]:
     return [_document(number) for number in range(first, first + count)]
 
 
-def ndjson(chosen: Sequence[dict[str, str]]) -> str:
+def ndjson(chosen: Iterable[dict[str, str]]) -> str:
     """Documents as they are published, a line each."""
     return "".join(json.dumps(document) + "\n" for document in chosen)
 

@@ -1,7 +1,7 @@
 """The whole system as processes of which each can be stopped, killed and started alone."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep
 from types import MappingProxyType
@@ -143,11 +143,15 @@ class System:
 
     def publish(self, first: int = 0, count: int = DOCUMENTS, *, seconds: float = 120.0) -> None:
         """Publish documents and wait until every index has them, which takes so long at most."""
-        published = self.http.post(
-            "/documents", content=ndjson(documents(first, count)), headers={"content-type": "application/x-ndjson"}
-        )
+        self.wait_for(self.post(documents(first, count)), seconds=seconds)
+
+    def post(self, chosen: Iterable[dict[str, str]]) -> str:
+        """Publish these; gives the token up to which an index has read them all."""
+        head = {"content-type": "application/x-ndjson"}
+        published = self.http.post("/documents", content=ndjson(chosen), headers=head)
         assert published.status_code == 202, published.text
-        self.wait_for(published.json()["token"], seconds=seconds)
+        token: str = published.json()["token"]
+        return token
 
     def wait_for(self, token: str, *, seconds: float = 120.0) -> None:
         """Wait until every index has read up to a token."""

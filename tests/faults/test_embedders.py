@@ -15,7 +15,7 @@ from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.embedding.process import MAX_WAITING
 from indexer.errors import IndexFault
-from tests.faults.corpus import documents, ndjson, new_searches
+from tests.faults.corpus import documents, new_searches
 from tests.faults.figures import experiment
 from tests.faults.load import History, load
 from tests.faults.nemesis import children_that_run, frozen
@@ -116,7 +116,7 @@ def ask_odd(system: System) -> list[str]:
         asked = system.http.post("/search", json={"query": text, "timeout_ms": 5_000})
         odd += [f"{name}: {one.status_code} {one.text}" for one in (written, asked) if not one.is_success]
     empty = system.http.put("/documents/odd-empty", json={"body": EMPTY})
-    none = system.http.post("/documents", content=ndjson([]), headers={"content-type": "application/x-ndjson"})
+    none = system.http.post("/documents", content="", headers={"content-type": "application/x-ndjson"})
     odd += [f"empty: {one.status_code}" for one in (empty,) if one.status_code not in REFUSED]
     odd += [f"none: {one.status_code}" for one in (none,) if one.status_code >= 500]
     return odd

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.setup.artifacts import Artifacts
-from tests.faults.corpus import DOCUMENTS, documents, ndjson, searches
+from tests.faults.corpus import DOCUMENTS, documents, searches
 from tests.faults.figures import experiment, no_slower
 from tests.faults.load import load
 from tests.faults.system import System
@@ -58,9 +58,7 @@ def test_the_disk_is_full_while_documents_come(artifacts: Artifacts, service_dir
         healthy = system.healthy(bodies, rate=RATE)
         with load([system.port], bodies, rate=RATE, seconds=120) as sending:
             filler = fill(system.data)
-            head = {"content-type": "application/x-ndjson"}
-            new = ndjson(documents(1_000, PUBLISHED))
-            token = system.http.post("/documents", content=new, headers=head).json()["token"]
+            token = system.post(documents(1_000, PUBLISHED))
             time.sleep(FULL_SECONDS)
             found = {
                 name: system.http.get("/health").json()["components"][name]["details"]["documents"] for name in LOCAL

@@ -13,7 +13,7 @@ import pytest
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS
 from tests.faults.beside import beside
-from tests.faults.corpus import documents, ndjson, searches
+from tests.faults.corpus import documents, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
 from tests.faults.system import System
@@ -99,10 +99,7 @@ def publish(system: System) -> None:
     for first in range(0, DOCUMENTS, PUBLISHED_AT_A_TIME):
         numbers = range(first, first + PUBLISHED_AT_A_TIME)
         chosen = [{"id": f"doc/{number}", "body": f"document {texts[number % TEXTS]}"} for number in numbers]
-        head = {"content-type": "application/x-ndjson"}
-        published = system.http.post("/documents", content=ndjson(chosen), headers=head)
-        assert published.status_code == 202, published.text
-        system.wait_for(published.json()["token"], seconds=PUBLISHED_WITHIN_SECONDS)
+        system.wait_for(system.post(chosen), seconds=PUBLISHED_WITHIN_SECONDS)
 
 
 @pytest.mark.timeout(7_200)

@@ -14,7 +14,7 @@ from indexer.registry import open_dump
 from infra.setup.artifacts import Artifacts
 from streams.settings import METHODS, Settings
 from streams.topics import DOCUMENT_TOPIC_SETTINGS, read_offsets
-from tests.faults.corpus import documents, ndjson, searches
+from tests.faults.corpus import documents, searches
 from tests.faults.figures import experiment
 from tests.faults.load import load
 from tests.faults.system import System
@@ -83,9 +83,7 @@ def change(system: System) -> None:
     """Delete and update while nobody reads."""
     for number in range(DELETED):
         assert system.http.delete(f"/documents/doc/{number}").status_code == 202
-    head = {"content-type": "application/x-ndjson"}
-    updated = [document | {"body": f"updated {document['body']}"} for document in documents(DELETED, UPDATED)]
-    assert system.http.post("/documents", content=ndjson(updated), headers=head).status_code == 202
+    system.post(document | {"body": f"updated {document['body']}"} for document in documents(DELETED, UPDATED))
 
 
 async def lose(bootstrap: str, topic: str) -> None:

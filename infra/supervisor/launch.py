@@ -5,16 +5,19 @@ deadlock in a process that has threads. It drops privileges first, because the k
 when the user id changes.
 """
 
-import os
 import signal
-import sys
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # before anything that takes time: no traceback of ours at Ctrl-C
+
+import ctypes  # noqa: E402 - see above; and before another user, who may not be able to read it
+import os  # noqa: E402
+import sys  # noqa: E402
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
     """Run `PARENT DEATH_SIGNAL UID GID PROGRAM ARGUMENT...`; a UID of -1 keeps the user."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # of the program, which is not here yet: no traceback of ours
     parent, death_signal, uid, gid = (int(argument) for argument in arguments[:4])
     if uid >= 0:
         os.setgroups([gid])
@@ -33,8 +36,6 @@ def main(arguments: list[str]) -> None:
 
 
 def _die_with(parent: int, death_signal: int) -> None:
-    import ctypes  # noqa: PLC0415 - takes longer than all else here, in which Ctrl-C would end in a traceback
-
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
     if os.getppid() != parent:  # it died before the call above: no signal will come
         os.kill(os.getpid(), signal.SIGKILL)

@@ -76,3 +76,4 @@ async def _pace(bulkhead: Bulkhead, metrics: Metrics) -> None:
         if limit != bulkhead.limit:
             bulkhead.limit = limit
             metrics.search_turns(limit)
+        bulkhead.refuse_late()

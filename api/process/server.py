@@ -1,6 +1,6 @@
 """Runs the API: uvicorn with worker processes, chosen because it replaces a worker that dies and goes on.
 
-This process answers nothing itself if it has workers, so it loads no engine: those take seconds.
+This process answers nothing itself if it has workers, so it loads no engine; the one that workers are forked from does.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def run(settings: Settings, *, factory: str = "api.process.worker:worker_app") -
         _metrics_directory(settings),
     ):
         if settings.workers > 1:
-            supervise(config, listener)
+            supervise(config, listener, factory.partition(":")[0])
         else:
             _run_here(config, listener)
 

@@ -3,13 +3,20 @@
 Its own way to find out that a worker hangs is to ask and to wait for the answer, for as long as a worker may take.
 Meanwhile it replaces no other, and does not stop either. A worker that is killed before it answers makes it wait to the
 end, since the pipe stays open: both of its ends are the supervisor's. So the workers here are asked and not waited for.
+
+A worker imports for seconds, which is too long for one that takes the place of a killed one, and takes a processor from
+those that are left. So a process that has imported everything, and does nothing else, is forked whenever a worker is to
+be: it has no threads and no connections, which is what makes forking safe (`multiprocessing.forkserver`).
 """
 
+import sys
 import time
+from multiprocessing import forkserver, get_context
 from socket import socket
 from typing import Final
 
 import uvicorn
+from uvicorn import _subprocess
 from uvicorn.supervisors import multiprocess
 
 PATIENCE_SECONDS: Final = 30
@@ -56,12 +63,20 @@ class Supervisor(multiprocess.Multiprocess):
             listener.close()
 
 
-def supervise(config: uvicorn.Config, listener: socket) -> None:
+def supervise(config: uvicorn.Config, listener: socket, imports: str) -> None:
     """Run workers until SIGTERM or SIGINT.
 
     Args:
         config: of the server, with the number of workers.
         listener: to accept connections from.
+        imports: the module that a worker needs, with all that it imports.
     """
     multiprocess.Process = Worker  # type: ignore[misc] # there is no other way to hand it in
-    Supervisor(config, sockets=[listener]).run()
+    if sys.platform == "linux":  # elsewhere a library may have threads as soon as it is imported
+        context = get_context("forkserver")
+        context.set_forkserver_preload([imports])
+        _subprocess.spawn = context  # type: ignore[assignment] # see above
+    try:
+        Supervisor(config, sockets=[listener]).run()
+    finally:
+        forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - or it would end a moment after us

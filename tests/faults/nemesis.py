@@ -44,10 +44,10 @@ def postgres_processes(directory: Path) -> list[psutil.Process]:
     return [postmaster, *postmaster.children(recursive=True)]
 
 
-def children_that_run(text: str, of: int | None = None) -> list[psutil.Process]:
-    """The descendants of a process, or of this one, whose command line has a text in it."""
+def children_that_run(text: str, of: int | None = None, *, deep: bool = True) -> list[psutil.Process]:
+    """The children of a process, or of this one, and theirs, whose command line has a text in it."""
     return [
-        process for process in psutil.Process(of).children(recursive=True) if text in " ".join(command_line(process))
+        process for process in psutil.Process(of).children(recursive=deep) if text in " ".join(command_line(process))
     ]
 
 

@@ -138,8 +138,9 @@ class System:
                 return [process, *process.children(recursive=True)]
 
     def workers(self) -> list[psutil.Process]:
-        """Of the API."""
-        return children_that_run("spawn_main", self.programs["api"].pid)
+        """Of the API; they are forked from one of its own processes."""
+        origins = children_that_run("forkserver", self.programs["api"].pid, deep=False)
+        return [worker for origin in origins for worker in children_that_run("forkserver", origin.pid, deep=False)]
 
     def publish(self, first: int = 0, count: int = DOCUMENTS, *, seconds: float = 120.0) -> None:
         """Publish documents and wait until every index has them, which takes so long at most."""

@@ -13,7 +13,10 @@ import msgspec
 import psutil
 
 _PROC: Final = Path("/proc")
-_ROLES: Final = {"multiprocessing.spawn": "worker", "multiprocessing.resource_tracker": "tracker"}
+_ROLES: Final = {"multiprocessing.resource_tracker": "tracker"}
+_ORIGIN: Final = "multiprocessing.forkserver"
+"""Workers are forked from a process, whose command line they share."""
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _USER_TIME: Final = 11
 """Place of `utime` behind the name in /proc/PID/stat (proc_pid_stat(5)); `stime` follows it."""
@@ -120,4 +123,7 @@ def _role(process: psutil.Process) -> str:
         return "connection" if any(character.isdigit() for character in line.split()[-2:][0]) else line.split()[1]
     if _EMBEDDER in line:
         return "embedder"
+    if _ORIGIN in line:
+        parent = process.parent()
+        return "worker" if parent is not None and _ORIGIN in " ".join(parent.cmdline()) else "origin"
     return next((role for module, role in _ROLES.items() if module in line), "child")

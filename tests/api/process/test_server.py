@@ -41,9 +41,13 @@ class Server:
         self.client = self.new_client()
 
     def workers(self) -> set[int]:
-        """The pids of the workers, none of which is spawn's resource tracker."""
+        """The pids of the workers, which are forked from one of the server's own children."""
+        return {worker.pid for origin in self.origins() for worker in origin.children()}
+
+    def origins(self) -> list[psutil.Process]:
+        """What the workers are forked from."""
         children = psutil.Process(self.process.pid).children()
-        return {child.pid for child in children if "spawn_main" in " ".join(_command(child))}
+        return [child for child in children if "forkserver" in " ".join(_command(child))]
 
     def answers(self) -> bool:
         """Whether it serves, over a new connection."""
@@ -197,14 +201,37 @@ def test_workers_that_are_killed_as_soon_as_they_start_are_replaced(two_workers:
     wait_until(lambda: two_workers.status_of_new_connection() == 200)
 
 
+def test_workers_are_replaced_with_what_they_come_from() -> None:
+    """The process that they are forked from is killed: another one is there, with workers of its own and no old ones."""
+    with serving(2) as server:
+        (origin,) = server.origins()
+        old = [psutil.Process(pid) for pid in server.workers()]
+        origin.kill()
+        gone, alive = psutil.wait_procs(old, timeout=PATIENCE)
+        assert (len(gone), alive) == (2, [])
+        wait_until(lambda: len(server.workers()) == 2)
+        wait_until(server.answers)
+        assert server.origins() != [origin]
+
+
+def test_nothing_is_left_of_a_server_that_ended() -> None:
+    """Not even for the moment in which somebody would start the next one."""
+    with serving(2) as server:
+        descendants = psutil.Process(server.process.pid).children(recursive=True)
+        ours = [each for each in descendants if "forkserver" in " ".join(_command(each))]
+        assert len(ours) == 3
+        assert server.stop() == 0
+        assert [each for each in ours if each.is_running()] == []
+
+
 def test_workers_end_with_a_parent_that_was_killed() -> None:
     """Nothing is left behind that would keep the port."""
     with serving(2) as server:
-        orphans = [psutil.Process(pid) for pid in server.workers()]
+        orphans = psutil.Process(server.process.pid).children(recursive=True)
         server.process.kill()
         server.process.wait(PATIENCE)
         gone, alive = psutil.wait_procs(orphans, timeout=PATIENCE)
-        assert (len(gone), alive) == (2, [])
+        assert (len(gone), alive) == (len(orphans), [])
 
 
 def test_a_port_in_use_is_a_clear_message() -> None:

@@ -239,7 +239,7 @@ async def test_children_of_a_service_do_not_outlive_it(tmp_path: Path) -> None:
 
 def test_an_interrupt_before_the_program_is_there_leaves_no_traceback() -> None:
     """Ctrl-C reaches every process of the terminal, also one that is about to become a service."""
-    _, *options, _, parent, _, uid, gid, program = launch_argv(Service(name="a", argv=["unused"]))
+    _, *options, _, parent, _, uid, gid, program = launch_argv(Service(name="a", argv=("unused",)))
     arguments = repr([parent, str(int(signal.SIGKILL)), uid, gid, program])
     code = f"import os, signal, sys; sys.path.insert(0, {str(LAUNCH.parent)!r}); import launch; "
     code += f"os.execvp = lambda *_: os.kill(os.getpid(), signal.SIGINT); launch.main({arguments})"

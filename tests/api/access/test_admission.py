@@ -110,21 +110,20 @@ async def test_who_waits_in_vain_once_fewer_run_is_refused_then() -> None:
         except Overloaded:
             ends.append(f"{name} refused")
 
-    async with asyncio.TaskGroup() as group:
-        async with _holding(bulkhead, 4):
-            for name, patience in (("a", 1.2), ("b", 8.0), ("c", 2.5), ("d", 2.5)):
-                group.create_task(wait(name, patience))
+    async with asyncio.TaskGroup() as group, _holding(bulkhead, 4):
+        for name, patience in (("a", 1.2), ("b", 8.0), ("c", 2.5), ("d", 2.5)):
+            group.create_task(wait(name, patience))
+        await asyncio.sleep(0)
+        bulkhead.refuse_late()
+        await asyncio.sleep(0)
+        assert ends == []
+        bulkhead.limit = 1
+        bulkhead.refuse_late()
+        for _ in range(3):
             await asyncio.sleep(0)
-            bulkhead.refuse_late()
-            await asyncio.sleep(0)
-            assert ends == []
-            bulkhead.limit = 1
-            bulkhead.refuse_late()
-            for _ in range(3):
-                await asyncio.sleep(0)
-            assert ends == ["d refused", "c refused"]
-            with pytest.raises(Overloaded, match="4 searches run, and 2 wait"):
-                bulkhead.refuse_if_full(0)
+        assert ends == ["d refused", "c refused"]
+        with pytest.raises(Overloaded, match="4 searches run, and 2 wait"):
+            bulkhead.refuse_if_full(0)
     assert sorted(ends) == ["a", "b", "c refused", "d refused"]
 
 

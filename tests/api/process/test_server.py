@@ -202,7 +202,7 @@ def test_workers_that_are_killed_as_soon_as_they_start_are_replaced(two_workers:
 
 
 def test_workers_are_replaced_with_what_they_come_from() -> None:
-    """The process that they are forked from is killed: another one is there, with workers of its own and no old ones."""
+    """The process that they are forked from is killed: another one has workers of its own, and no old ones."""
     with serving(2) as server:
         (origin,) = server.origins()
         old = [psutil.Process(pid) for pid in server.workers()]

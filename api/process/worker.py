@@ -5,8 +5,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from litestar.types import ASGIApp
@@ -69,39 +69,21 @@ def make_highlighters(settings: Settings) -> Highlighters:
 
 @asynccontextmanager
 async def stopping_with_parent() -> AsyncIterator[None]:
-    """End this process as SIGTERM would when the one that supervises the workers is gone, or the one they come from.
+    """End this process as SIGTERM would when the process that supervises the workers is gone.
 
-    A supervisor that was killed cannot stop its workers, and they would keep the port. Without the process that it was
-    forked from, a worker counts as dead and is replaced.
+    A parent that was killed cannot stop its workers, and they would keep the port. Nor can one that has lost sight of
+    them, because the process was killed that they were forked from: it lets go of them, which is the same to them.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         yield
         return
     loop = asyncio.get_running_loop()
-    with _end_of(os.getppid()) as origin:
-        watched = [parent.sentinel] if origin is None else [parent.sentinel, origin]
-        for sentinel in watched:
-            loop.add_reader(sentinel, _stop_orphan, loop, sentinel)
-        try:
-            yield
-        finally:
-            for sentinel in watched:
-                loop.remove_reader(sentinel)
-
-
-@contextmanager
-def _end_of(process: int) -> Iterator[int | None]:
-    """A handle that can be read once a process has ended; None where the system has none."""
+    loop.add_reader(parent.sentinel, _stop_orphan, loop, parent.sentinel)
     try:
-        handle = os.pidfd_open(process)
-    except (AttributeError, OSError):
-        yield None
-        return
-    try:
-        yield handle
+        yield
     finally:
-        os.close(handle)
+        loop.remove_reader(parent.sentinel)
 
 
 @asynccontextmanager

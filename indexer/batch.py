@@ -1,6 +1,7 @@
 """What was read and is not committed yet, and when it must be: by count, by bytes, by age."""
 
 from collections.abc import Callable, Collection
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,10 @@ class BatchLimits(msgspec.Struct, frozen=True):
     records: int
     bytes: int
     age_seconds: float
+
+
+EMBEDDING_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
+"""Embedding takes seconds a batch; a small one keeps what a crash repeats, and what a poll waits for, small."""
 
 
 class Batch:

@@ -2,14 +2,13 @@
 
 import asyncio
 from functools import partial
-from typing import Final
 
 import msgspec
 import structlog
 
 from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
-from indexer.batch import BatchLimits
+from indexer.batch import EMBEDDING_BATCH, BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress
@@ -28,9 +27,6 @@ from streams.publisher import RecordProducer
 from streams.settings import SEMANTIC, Settings
 from streams.topics import ensure_topics
 from streams.tracing import Tracer
-
-_SEMANTIC_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
-"""Embedding takes seconds a batch; a small one keeps what a crash repeats, and what a poll waits for, small."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -161,7 +157,7 @@ def indexer_options(index: str, settings: Settings, kafka: KafkaCluster) -> Inde
         bootstrap_servers=kafka,
         topic=settings.topic,
         group=f"embed-search.{settings.topic}.{index}",
-        limits=_SEMANTIC_BATCH if shared else limits,
+        limits=EMBEDDING_BATCH if shared else limits,
         max_body_bytes=settings.max_body_bytes,
         poll_records=1 if shared else 500,
         shared=shared,

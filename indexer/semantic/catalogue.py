@@ -30,6 +30,7 @@ from indexer.semantic.schema import (
     named_generation,
     open_or_create_live,
 )
+from indexer.semantic.superseded import Superseded
 from indexer.semantic.writer import SemanticWriter
 from indexer.writer import IndexWriter
 from streams.tracing import Tracer
@@ -187,8 +188,11 @@ class SemanticCatalogue:
         with _writer_faults():
             async with self._connection() as connection:
                 generation = await named_generation(connection, name)
+                superseded = await _superseded(connection, name)
         embedder = await self._embedders.of(generation)
-        return await SemanticWriter.open(self._database_url, embedder, generation=generation, tracer=self._tracer)
+        return await SemanticWriter.open(
+            self._database_url, embedder, generation=generation, tracer=self._tracer, superseded=superseded
+        )
 
     @contextlib.asynccontextmanager
     async def open_dump(self, name: str) -> AsyncIterator[IndexDump]:
@@ -247,6 +251,18 @@ async def _generations(connection: Any) -> Sequence[GenerationInfo]:  # noqa: AN
         {row["name"]: _in_words(row) for row in rows},
         {row["name"]: msgspec.json.decode(row["rebuild"], type=RebuildRecord) for row in rows if row["rebuild"]},
     )
+
+
+async def _superseded(connection: Any, name: str) -> Superseded | None:  # noqa: ANN401 - see above
+    """What need not be embedded for a generation; None unless a rebuild fills it beside a live one."""
+    known = await _generations(connection)
+    live = in_phase(known, Phase.LIVE)
+    if not live or name not in (each.name for each in in_phase(known, Phase.REPLAYING)):
+        return None
+    try:
+        return await Superseded.by(connection, await named_generation(connection, live[0].name))
+    except GenerationUnusable:  # of another format
+        return None
 
 
 def _in_words(row: Any) -> str:  # noqa: ANN401 - see above

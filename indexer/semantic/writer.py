@@ -32,6 +32,7 @@ from indexer.semantic.schema import (
 )
 from indexer.semantic.statement_spans import statement_spans
 from indexer.semantic.statements import Statements
+from indexer.semantic.superseded import Superseded
 from indexer.writer import Rejection
 from streams.change import Change, Delete, Position, StoredDocument, Upsert
 from streams.tracing import Tracer
@@ -69,9 +70,12 @@ class SemanticWriter:
         generation: SemanticGeneration,
         embedder: EmbedderProcess,
         tracer: Tracer | None = None,
+        superseded: Superseded | None = None,
     ) -> None:
         self._connection = connection
         self._tracer = tracer
+        self._superseded = superseded
+        self._filled = Watermark()
         self._generation = generation
         self._statements = Statements.of(generation)
         self._encoder = Encoder(embedder, generation.settings.passages)
@@ -90,6 +94,7 @@ class SemanticWriter:
         generation: SemanticGeneration | None = None,
         passages: PassageSettings | None = None,
         tracer: Tracer | None = None,
+        superseded: Superseded | None = None,
     ) -> "SemanticWriter":
         """Connect, and make the tables where they are missing.
 
@@ -99,6 +104,7 @@ class SemanticWriter:
             generation: to write; None for the live one, which is made when there is none.
             passages: how documents are cut in one that is made.
             tracer: of this process, for the statements of commits.
+            superseded: what need not be embedded, in a generation that nobody sees before it has caught up.
 
         Raises:
             WriterFailed: the database does not answer.
@@ -120,7 +126,7 @@ class SemanticWriter:
             if generation is None:
                 generation = await open_or_create_live(connection, settings, str(embedder.model_path))
             await register_vector(connection, schema=await vector_schema(connection) or "public")
-            writer = cls(connection, generation, embedder, tracer)
+            writer = cls(connection, generation, embedder, tracer, superseded)
             await writer.watermark()
         except BaseException as exc:
             connection.terminate()
@@ -133,13 +139,15 @@ class SemanticWriter:
         """As `IndexWriter.watermark`; what is read here is what the next commit goes on from."""
         with self._first_fault_is_the_last():
             watermark = await read_watermark(self._connection, self._generation)
-        self._seen = dict(watermark.offsets)
+        self._seen, self._filled = dict(watermark.offsets), watermark
         return watermark
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         """As `IndexWriter.apply`; text whose vectors are known, by its hash, is not embedded again."""
         rejections: list[Rejection] = []
         with self._first_fault_is_the_last():
+            if self._superseded is not None:
+                changes = await self._superseded.without(self._connection, changes, self._filled)
             known = await self._known_hashes(changes)
             hashes = {change.id: _hash_of(change) for change in changes}
             vectors = await self._vectors.find(each for name, each in hashes.items() if each != known.get(name, b""))
@@ -184,6 +192,7 @@ class SemanticWriter:
                 await self._touch([p for p in pending if isinstance(p.change, Upsert) and p.passages is None])
                 await self._put([p for p in pending if p.passages is not None])
         self._seen |= watermark.offsets
+        self._filled = watermark
         self._pending.clear()
         self._repaired.clear()
 

@@ -14,8 +14,7 @@ from tests.faults.system import System
 
 RATE = 20
 KILLS = 20
-KILL_EVERY_SECONDS = 5.0
-"""Longer than a worker takes to start on an idle machine; else with two of them there would be none at times."""
+KILL_EVERY_SECONDS = 2.0
 
 
 @pytest.mark.timeout(300)

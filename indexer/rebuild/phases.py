@@ -48,6 +48,8 @@ class RebuildRecord(msgspec.Struct, frozen=True):
         total: offsets that there were to read.
         per_second: offsets that it reads in a second, lately.
         reasons: why it was refused.
+        goal: the offsets, by partition, up to which it will have read, but for one batch, before anybody sees what it
+            fills; told before it can end, and never lower than before.
     """
 
     phase: Phase = Phase.REPLAYING
@@ -58,6 +60,7 @@ class RebuildRecord(msgspec.Struct, frozen=True):
     per_second: float = 0.0
     reasons: tuple[str, ...] = ()
     step: Step = ""
+    goal: dict[int, int] = msgspec.field(default_factory=dict)
 
     def works(self, now: float) -> bool:
         """Whether somebody fills the generation: whoever does says so all the time.

@@ -260,7 +260,7 @@ async def _superseded(connection: Any, name: str) -> Superseded | None:  # noqa:
     if not live or name not in (each.name for each in in_phase(known, Phase.REPLAYING)):
         return None
     try:
-        return await Superseded.by(connection, await named_generation(connection, live[0].name))
+        return await Superseded.by(connection, await named_generation(connection, live[0].name), name)
     except GenerationUnusable:  # of another format
         return None
 

@@ -2,23 +2,25 @@
 
 A topic that was not compacted lately has many versions of a document that changes often, each with a text of its own. A
 rebuild that embeds them all may be slower than new ones come, and never end. So a change is left out where the live
-generation has its document from a later record of the same partition of the same topic: a record that is read too
-before anybody sees the generation that is filled, since a replay ends no more than a batch before the end of the topic.
+generation has its document from a later record of the same partition of the same topic, which the rebuild has said that
+it will read too before anybody sees what it fills (`RebuildRecord.goal`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import structlog
 
 from indexer.batch import EMBEDDING_BATCH
-from indexer.semantic.schema import SemanticGeneration, read_watermark
+from indexer.rebuild.phases import RebuildRecord
+from indexer.semantic.schema import SCHEMA, SemanticGeneration, read_watermark
 from streams.change import Change, Upsert
 from streams.watermark import Watermark
 
 _MARGIN: Final = EMBEDDING_BATCH.records
-"""Offsets before the end of what the live generation has read that a replay may leave unread."""
+"""Offsets before its goal that a rebuild may leave unread."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -28,21 +30,23 @@ class Superseded:
 
     Args:
         live: the generation.
-        read: how far it had read.
+        read: how far it had read, from which topic.
+        filled: name of the generation that a rebuild fills.
     """
 
-    def __init__(self, live: SemanticGeneration, read: Watermark) -> None:
+    def __init__(self, live: SemanticGeneration, read: Watermark, filled: str) -> None:
         self._live: SemanticGeneration | None = live
-        self._read = read
+        self._topic = _topic_of(read)
+        self._filled = filled
 
     @classmethod
-    async def by(cls, connection: Any, live: SemanticGeneration) -> "Superseded":  # noqa: ANN401 - asyncpg ships no types
+    async def by(cls, connection: Any, live: SemanticGeneration, filled: str) -> "Superseded":  # noqa: ANN401 - asyncpg ships no types
         """By this generation, as it is now.
 
         Raises:
             asyncpg.PostgresError: the database refused.
         """
-        return cls(live, await read_watermark(connection, live))
+        return cls(live, await read_watermark(connection, live), filled)
 
     async def without(self, connection: Any, changes: Sequence[Change], filled: Watermark) -> Sequence[Change]:  # noqa: ANN401 - see above
         """The changes without those that are superseded; deletions stay, for they cost nothing.
@@ -55,33 +59,36 @@ class Superseded:
         Raises:
             asyncpg.PostgresError: the database refused.
         """
-        asked = [change.id for change in changes if isinstance(change, Upsert) and self._has_passed(change)]
-        if self._live is None or not asked or not self._is_of_same_topic(filled):
+        if self._live is None or _topic_of(filled) != self._topic or not filled.topic_id:
             return changes
+        goal = await self._goal(connection)
         try:
             rows = await connection.fetch(
                 f"SELECT id, partition, record_offset FROM {self._live.documents} WHERE id = ANY($1)",  # noqa: S608 - a validated name
-                asked,
+                [change.id for change in changes if isinstance(change, Upsert)],
             )
         except asyncpg.UndefinedTableError:
             _log.info("the generation that was live is gone", generation=self._live.name)
             self._live = None
             return changes
         newer = {row["id"]: (row["partition"], row["record_offset"]) for row in rows}
-        return [change for change in changes if not self._is_superseded(change, newer.get(change.id))]
+        return [change for change in changes if not _is_superseded(change, newer.get(change.id), goal)]
 
-    def _is_superseded(self, change: Change, newer: tuple[int, int] | None) -> bool:
-        if newer is None or not isinstance(change, Upsert):
-            return False
-        partition, offset = newer
-        return partition == change.position.partition and change.position.offset < offset < self._end(partition)
+    async def _goal(self, connection: Any) -> Mapping[int, int]:  # noqa: ANN401 - see above
+        told = await connection.fetchval(
+            f"SELECT rebuild FROM {SCHEMA}.generations WHERE name = $1",  # noqa: S608 - a constant
+            self._filled,
+        )
+        return msgspec.json.decode(told, type=RebuildRecord).goal if told else {}
 
-    def _has_passed(self, change: Change) -> bool:
-        return change.position.offset < self._end(change.position.partition)
 
-    def _end(self, partition: int) -> int:
-        return self._read.offsets.get(partition, 0) - _MARGIN
+def _is_superseded(change: Change, newer: tuple[int, int] | None, goal: Mapping[int, int]) -> bool:
+    if newer is None or not isinstance(change, Upsert):
+        return False
+    partition, offset = newer
+    read_before_the_end = offset < goal.get(partition, 0) - _MARGIN
+    return partition == change.position.partition and change.position.offset < offset and read_before_the_end
 
-    def _is_of_same_topic(self, other: Watermark) -> bool:
-        mine = self._read.topic, self._read.cluster, self._read.topic_id
-        return mine == (other.topic, other.cluster, other.topic_id) and bool(other.topic_id)
+
+def _topic_of(watermark: Watermark) -> tuple[str, str, str]:
+    return watermark.topic, watermark.cluster, watermark.topic_id

@@ -61,7 +61,12 @@ class Replay:
                 offsets, watermark = await self._probe.read(), self._progress.watermark
                 left = sum(lag_messages(watermark, offsets).values())
                 total = _total(offsets)
-                record = record.told(read=total - left, total=total, per_second=self._rate.of(total - left))
+                record = record.told(
+                    read=total - left,
+                    total=total,
+                    per_second=self._rate.of(total - left),
+                    goal=dict(offsets.end),  # told first, for the writer relies on it
+                )
                 await self._tell(record)
                 if watermark.offsets and left <= slack:
                     near_since = near_since or time.monotonic()

@@ -104,10 +104,12 @@ async def changed(catalogue: Catalogue, embedded: list[str]) -> str:
     writer = await catalogue.open_writer(await catalogue.ensure_live())
     newest = [upsert("often", "o9", offset=100), upsert("lately", "l9", offset=190), upsert("once", "n1", offset=70)]
     await writer.apply([*newest, upsert("moved", "m9", offset=100, partition=1), upsert("same", "s1", offset=80)])
-    await writer.commit(read_from("t", p0=200, p1=200))
+    await writer.commit(read_from("t", p0=300, p1=300))
     await writer.close()
     embedded.clear()
-    return await catalogue.prepare()
+    filled = await catalogue.prepare()
+    await catalogue.tell(filled, RebuildRecord().told(goal={0: 200, 1: 200}))
+    return filled
 
 
 OLDER = {"often": 50, "lately": 60, "once": 70, "moved": 50, "gone": 51, "late": 199}
@@ -126,13 +128,28 @@ async def replayed(catalogue: Catalogue, generation: str, topic_id: str) -> Sequ
 
 
 async def test_superseded_versions_are_not_embedded(catalogue: Catalogue, changed: str, embedded: list[str]) -> None:
-    """A replay leaves out what the live generation has from a later record, which comes too before anybody looks.
+    """A replay leaves out what the live generation has from a later record, which it will read before anybody looks.
 
-    Not so where that record may be left unread, is in another partition, or where the document was deleted since.
+    Not so where it may leave that record unread, where that is in another partition, or the document was deleted since.
     """
     kept = await replayed(catalogue, changed, "t")
     assert sorted(kept) == ["first", "gone", "late", "lately", "moved", "once"]
     assert not any("often" in text for text in embedded)
+
+
+async def test_nothing_is_left_out_before_a_rebuild_has_said_how_far_it_will_read(
+    catalogue: Catalogue, changed: str, embedded: list[str]
+) -> None:
+    """What it says while the writer is open is heard, for the topic grows; a batch before its end may be left."""
+    writer = await catalogue.open_writer(changed)
+    await writer.apply([upsert("first", "f1", offset=0)])
+    await writer.commit(read_from("t", p0=1))
+    embedded.clear()
+    for offset, goal in ((1, 0), (2, 254), (3, 255)):
+        await catalogue.tell(changed, RebuildRecord().told(goal={0: goal}))
+        await writer.apply([upsert("lately", f"goal {goal}", offset=offset)])
+    await writer.close()
+    assert embedded == ["goal 0", "goal 254"]
 
 
 async def test_what_was_read_from_another_topic_supersedes_nothing(

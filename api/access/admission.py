@@ -3,8 +3,7 @@
 More searches at a time than there are processors for do not make more answers, but later ones, until all of them come
 too late. So with too many, some are refused within milliseconds, and the rest are answered as if these were not there.
 Whether a request would wait too long is known before it waits: those before it, times what one takes, by those that
-run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961). Where fewer run than when it came, it is
-known again, and who waits in vain by then is refused then, and not when its time is up.
+run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961).
 """
 
 import asyncio
@@ -43,27 +42,6 @@ _QUEUED_FOR_EACH: Final = 8
 """Places in the queue for each search that may run; it is shorter where searches take long."""
 
 
-class _Place:
-    """In the queue.
-
-    Args:
-        until: the moment until which its request waits.
-
-    Attributes:
-        turn: is done when it is its turn, or its request is refused.
-    """
-
-    __slots__ = ("turn", "until")
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def has_turn(self) -> bool:
-        return self.turn.done() and not self.turn.cancelled() and self.turn.exception() is None
-
-
 class Bulkhead:
     """Lets so many of one kind of request run at a time.
 
@@ -84,7 +62,7 @@ class Bulkhead:
         self._metrics = metrics
         self._clock = clock
         self._usual = UsualTime()
-        self._queue: deque[_Place] = deque()
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
     def limit(self) -> int:
@@ -127,35 +105,25 @@ class Bulkhead:
         Raises:
             Overloaded: too many are before it.
         """
-        expected = self._wait_at(len(self._queue) + 1)
+        expected = (len(self._queue) + 1) * self._usual.seconds / self._limit
         if self._must_wait and (len(self._queue) >= self._queued or expected > _SURE * patience):
             raise self._overloaded()
-
-    def refuse_late(self) -> None:
-        """Refuse those that wait and whose turn will come too late, as things are now; the last first."""
-        now = self._clock()
-        while self._queue and self._wait_at(len(self._queue)) > self._queue[-1].until - now:
-            self._queue.pop().turn.set_exception(self._overloaded())
-
-    def _wait_at(self, place: int) -> float:
-        """Seconds until the turn of a place in the queue, counted from 1."""
-        return place * self._usual.seconds / self._limit
 
     @property
     def _must_wait(self) -> bool:
         return self.running >= self._limit or bool(self._queue)
 
     async def _wait(self, patience: float) -> None:
-        place = _Place(self._clock() + patience)
-        self._queue.append(place)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
         try:
             async with asyncio.timeout(patience):
-                await place.turn
+                await turn
         except BaseException as exc:
-            if place.has_turn:  # it came as the request left
+            if not turn.cancelled():  # it came as the request left
                 self._give_back()
-            elif place in self._queue:
-                self._queue.remove(place)
+            elif turn in self._queue:
+                self._queue.remove(turn)
             if isinstance(exc, TimeoutError):
                 raise self._overloaded() from exc
             raise
@@ -166,7 +134,7 @@ class Bulkhead:
 
     def _give_turns(self) -> None:
         while self._queue and self.running < self._limit:
-            turn = self._queue.popleft().turn
+            turn = self._queue.popleft()
             if not turn.cancelled():
                 self.running += 1
                 turn.set_result(None)

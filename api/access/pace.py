@@ -76,4 +76,3 @@ async def _pace(bulkhead: Bulkhead, metrics: Metrics) -> None:
         if limit != bulkhead.limit:
             bulkhead.limit = limit
             metrics.search_turns(limit)
-        bulkhead.refuse_late()

@@ -98,35 +98,6 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
         assert monotonic() - began >= 0.8
 
 
-async def test_who_waits_in_vain_once_fewer_run_is_refused_then() -> None:
-    """The last first, and no more than must be; who has more patience, or is before them, gets its turn."""
-    bulkhead = await _taking_a_second(4)
-    ends: list[str] = []
-
-    async def wait(name: str, patience: float) -> None:
-        try:
-            async with bulkhead.turn(patience):
-                ends.append(name)
-        except Overloaded:
-            ends.append(f"{name} refused")
-
-    async with asyncio.TaskGroup() as group, _holding(bulkhead, 4):
-        for name, patience in (("a", 1.2), ("b", 8.0), ("c", 2.5), ("d", 2.5)):
-            group.create_task(wait(name, patience))
-        await asyncio.sleep(0)
-        bulkhead.refuse_late()
-        await asyncio.sleep(0)
-        assert ends == []
-        bulkhead.limit = 1
-        bulkhead.refuse_late()
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert ends == ["d refused", "c refused"]
-        with pytest.raises(Overloaded, match="4 searches run, and 2 wait"):
-            bulkhead.refuse_if_full(0)
-    assert sorted(ends) == ["a", "b", "c refused", "d refused"]
-
-
 async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
     """By its patience, as at its turn; who need not wait is never refused, and nobody waits for the answer."""
     bulkhead = await _taking_a_second(1)

@@ -85,18 +85,3 @@ async def _until_running(bulkhead: Bulkhead, count: int) -> None:
     async with asyncio.timeout(30):
         while bulkhead.running != count:  # noqa: ASYNC110 - a turn is given without telling anybody
             await asyncio.sleep(SAMPLE_SECONDS)
-
-
-async def test_who_waits_is_looked_at_again_and_again() -> None:
-    """Each time that the limit is judged, whatever comes of that: searches may take longer while it stays."""
-    looked = asyncio.Event()
-
-    class Watched(Bulkhead):
-        def refuse_late(self) -> None:
-            looked.set()
-
-    bulkhead = Watched("searches", MOST, MOST, Metrics())
-    async with bulkhead.turn(0), paced(bulkhead, Metrics()):
-        for _ in range(2):
-            await asyncio.wait_for(looked.wait(), 30)
-            looked.clear()

@@ -59,13 +59,14 @@ class Superseded:
         Raises:
             asyncpg.PostgresError: the database refused.
         """
-        if self._live is None or _topic_of(filled) != self._topic or not filled.topic_id:
+        asked = [change.id for change in changes if isinstance(change, Upsert)]
+        if self._live is None or not asked or _topic_of(filled) != self._topic or not filled.topic_id:
             return changes
         goal = await self._goal(connection)
         try:
             rows = await connection.fetch(
                 f"SELECT id, partition, record_offset FROM {self._live.documents} WHERE id = ANY($1)",  # noqa: S608 - a validated name
-                [change.id for change in changes if isinstance(change, Upsert)],
+                asked,
             )
         except asyncpg.UndefinedTableError:
             _log.info("the generation that was live is gone", generation=self._live.name)

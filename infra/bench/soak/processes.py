@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 _PROC: Final = Path("/proc")
-_ROLES: Final = {"multiprocessing.resource_tracker": "tracker"}
+_TRACKER: Final = "multiprocessing.resource_tracker"
 _ORIGIN: Final = "multiprocessing.forkserver"
 """Workers are forked from a process, whose command line they share."""
 
@@ -126,4 +126,4 @@ def _role(process: psutil.Process) -> str:
     if _ORIGIN in line:
         parent = process.parent()
         return "worker" if parent is not None and _ORIGIN in " ".join(parent.cmdline()) else "origin"
-    return next((role for module, role in _ROLES.items() if module in line), "child")
+    return "tracker" if _TRACKER in line else "child"

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 import httpx
@@ -23,7 +24,7 @@ from api.process.server import run
 from api.process.workers import PATIENCE_SECONDS as WORKER_PATIENCE_SECONDS
 from infra.supervisor.ports import free_port
 from streams.errors import SettingsError
-from streams.settings import load_settings
+from streams.settings import load_settings, variable
 from tests.api.fake_worker import SLOW_QUERY, SLOW_SEARCH_FILE
 from tests.api.state.test_metrics import parse
 
@@ -83,10 +84,13 @@ class Server:
 
 @contextmanager
 def serving(workers: int, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
-    """A server over fake indexes, stopped at the end."""
+    """A server over fake indexes, with a data directory of its own; stopped at the end."""
     port = free_port()
     command = [sys.executable, "-m", "tests.api.serve", str(port), str(workers)]
-    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+    with (
+        TemporaryDirectory() as directory,
+        subprocess.Popen(command, env={**os.environ, variable("data_dir"): directory, **environment}) as process,
+    ):
         server = Server(process, port)
         try:
             wait_until(server.answers)

@@ -17,7 +17,7 @@ from indexer.rebuild.phases import RebuildRecord
 from indexer.registry import open_catalogue
 from indexer.reports.rebuilding import RebuildOutcome
 from indexer.resources import MemoryGuard, memory_limit, watched
-from infra.cli.bars import step_bars
+from infra.cli.bars import StepBars, step_bars
 from infra.cli.generations import placed
 from infra.cli.options import json_option, url_option
 from infra.cli.source import topic_address
@@ -104,7 +104,7 @@ async def _rebuild(
     bounds: GateBounds,
     queries: GoldenQueries,
     promotion: Promotion,
-    show: Progress,
+    show: StepBars,
 ) -> list[RebuildOutcome]:
     """One after the other, so that what they take from searches does not add up."""
     memory = MemoryGuard(memory_limit(settings.memory_limit_bytes))
@@ -113,7 +113,7 @@ async def _rebuild(
     outcomes = []
     async with watched(memory):
         for name in names:
-            gate = Gate(name, pointed, address, bounds, queries, lambda step: show(step, 0.0))
+            gate = Gate(name, pointed, address, bounds, queries, show.say)
             async with open_catalogue(name, pointed, niceness=0) as catalogue:
                 rebuild = Rebuild(catalogue, pointed, gate, memory, promotion, _shown(name, show))
                 outcomes.append(await rebuild.run())

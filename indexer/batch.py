@@ -1,33 +1,13 @@
 """What was read and is not committed yet, and when it must be: by count, by bytes, by age."""
 
 from collections.abc import Callable, Collection
-from typing import Final
-
-import msgspec
 
 from indexer.bad_share import SeenRecord
+from indexer.batch_limits import BatchLimits
 from indexer.feed import Record
 from indexer.writer import Rejection
 from streams.change import Change, Position, latest_by_id
 from streams.errors import UndecodableRecord
-
-
-class BatchLimits(msgspec.Struct, frozen=True):
-    """When a batch is full.
-
-    Attributes:
-        records: number of records.
-        bytes: size of their keys and values.
-        age_seconds: time since its first record was added.
-    """
-
-    records: int
-    bytes: int
-    age_seconds: float
-
-
-EMBEDDING_BATCH: Final = BatchLimits(records=64, bytes=262_144, age_seconds=1.0)
-"""Embedding takes seconds a batch; a small one keeps what a crash repeats, and what a poll waits for, small."""
 
 
 class Batch:

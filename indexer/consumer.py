@@ -17,7 +17,8 @@ import structlog
 from indexer.attendance import Attendance, Look, begun
 from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
-from indexer.batch import Batch, BatchLimits
+from indexer.batch import Batch
+from indexer.batch_limits import BatchLimits
 from indexer.batch_spans import BatchSpans
 from indexer.errors import BackendUnavailable, GenerationUnusable, TooManyBadRecords, WriterFailed, WriterLocked
 from indexer.feed import AssignmentChanged, Feed, Record

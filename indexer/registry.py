@@ -106,8 +106,7 @@ async def open_catalogue(
         niceness: of the processes that embed.
     """
     if index != SEMANTIC:
-        engine = LOCAL_ENGINES[index]
-        yield LocalCatalogue(indexes_directory(settings), engine.settings(settings), engine.writer, engine.searcher)
+        yield LocalCatalogue(indexes_directory(settings), index, lambda: LOCAL_ENGINES[index], settings)
         return
     database_url, options = _database_url(settings), _embedder(settings, niceness=niceness)
 

@@ -8,7 +8,7 @@ import structlog
 
 from indexer.backoff import delay_after
 from indexer.bad_records import BadRecords
-from indexer.batch import EMBEDDING_BATCH, BatchLimits
+from indexer.batch_limits import EMBEDDING_BATCH, BatchLimits
 from indexer.consumer import BACKOFF_SECONDS, Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress

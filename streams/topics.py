@@ -27,16 +27,21 @@ TOMBSTONE_RETENTION_MS: Final = 7 * _DAY_MS
 
 _TOMBSTONE_RETENTION: Final = "delete.retention.ms"
 
+_ONE_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
+"""The broker says when a record came: of producers whose clocks are ahead it would refuse records, and lag be wrong."""
+
 DOCUMENT_TOPIC_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "compact",
     _TOMBSTONE_RETENTION: str(TOMBSTONE_RETENTION_MS),
     "max.message.bytes": str(MAX_RECORD_BYTES),
     "min.cleanable.dirty.ratio": "0.3",
+    **_ONE_CLOCK,
 }
 DEAD_LETTER_TOPIC_SETTINGS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
     "retention.ms": str(30 * _DAY_MS),
     "max.message.bytes": str(MAX_DEAD_LETTER_BYTES),
+    **_ONE_CLOCK,
 }
 
 _log = structlog.stdlib.get_logger(__name__)

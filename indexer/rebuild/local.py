@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from indexer.backend import BlockingSearcher, SearchBackend
+from indexer.backend import SearchBackend
 from indexer.dump import IndexDump, ThreadedDump
 from indexer.durable import make_directory, replace_file
 from indexer.errors import GenerationUnusable
@@ -34,9 +34,11 @@ from indexer.generation import (
     read_pointer,
     remove_generation,
 )
+from indexer.local_engine import LocalEngine
 from indexer.rebuild.phases import GenerationInfo, Phase, RebuildRecord, in_phase, may_drop, told_phases
 from indexer.threaded import FixedSearcher, ThreadedBackend, ThreadedWriter, open_held
-from indexer.writer import BlockingWriter, IndexWriter
+from indexer.writer import IndexWriter
+from streams.settings import Settings
 
 _LOCK: Final = "rebuild.lock"
 _RECORD: Final = "rebuild.json"
@@ -48,23 +50,16 @@ class LocalCatalogue:
 
     Args:
         root: folder of all local indexes.
-        settings: of generations that are made.
-        writer: opens the writer of a generation.
-        searcher: opens a reader of a generation.
+        index: its name.
+        engine: gives its engine, which whoever only swaps generations need not wait for: it takes long to load.
+        settings: that generations are made under.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        settings: GenerationSettings,
-        writer: Callable[[Generation], BlockingWriter],
-        searcher: Callable[[Generation], BlockingSearcher],
-    ) -> None:
+    def __init__(self, root: Path, index: str, engine: Callable[[], LocalEngine], settings: Settings) -> None:
         self._root = root
-        self._index = settings.index
-        self._settings = settings
-        self._writer = writer
-        self._searcher = searcher
+        self._index = index
+        self._engine = engine
+        self._system = settings
 
     async def generations(self) -> Sequence[GenerationInfo]:
         """As `Catalogue.generations`."""
@@ -103,16 +98,16 @@ class LocalCatalogue:
 
     async def ensure_live(self) -> str:
         """As `Catalogue.ensure_live`."""
-        return (await asyncio.to_thread(open_or_create_live, self._root, self._settings)).name
+        return (await asyncio.to_thread(lambda: open_or_create_live(self._root, self._settings()))).name
 
     async def open_writer(self, name: str) -> IndexWriter:
         """As `Catalogue.open_writer`."""
-        return await ThreadedWriter.open(self._index, lambda: open_held(self._writable(name), self._writer))
+        return await ThreadedWriter.open(self._index, lambda: open_held(self._writable(name), self._engine().writer))
 
     @asynccontextmanager
     async def open_dump(self, name: str) -> AsyncIterator[IndexDump]:
         """As `Catalogue.open_dump`."""
-        searcher = await asyncio.to_thread(lambda: open_held(self._read(name), self._searcher))
+        searcher = await asyncio.to_thread(lambda: open_held(self._read(name), self._engine().searcher))
         try:
             yield ThreadedDump(await asyncio.to_thread(searcher.dump))
         finally:
@@ -121,7 +116,7 @@ class LocalCatalogue:
     @asynccontextmanager
     async def open_backend(self, name: str) -> AsyncIterator[SearchBackend]:
         """As `Catalogue.open_backend`."""
-        searcher = await asyncio.to_thread(lambda: open_held(self._read(name), self._searcher))
+        searcher = await asyncio.to_thread(lambda: open_held(self._read(name), self._engine().searcher))
         backend = ThreadedBackend(FixedSearcher(searcher), name=f"{self._index}-{name}", threads=1)
         try:
             yield backend
@@ -137,6 +132,9 @@ class LocalCatalogue:
                 built_with[name] = _UNREADABLE
         return told_phases(self._pointer(), built_with, self._records(built_with))
 
+    def _settings(self) -> GenerationSettings:
+        return self._engine().settings(self._system)
+
     def _pointer(self) -> Pointer | None:
         return read_pointer(self._root, self._index)
 
@@ -145,7 +143,7 @@ class LocalCatalogue:
 
     def _writable(self, name: str) -> Generation:
         generation = self._read(name)
-        check_format(generation, self._settings)
+        check_format(generation, self._settings())
         return generation
 
     def _record(self, name: str) -> Path:
@@ -162,7 +160,7 @@ class LocalCatalogue:
             told = told_phases(None, dict.fromkeys(names, ""), records)
             unfit = {each.name for each in in_phase(told, Phase.REPLAYING, Phase.REFUSED)}
             sound = [name for name in names if name not in unfit and self._is_usable(name)]
-            return mend_pointer(self._root, self._settings, sound)
+            return mend_pointer(self._root, self._settings(), sound)
 
     def _is_usable(self, name: str) -> bool:
         try:
@@ -186,13 +184,13 @@ class LocalCatalogue:
                     return generation.name
             for generation in unfinished:
                 remove_generation(self._root, self._index, generation.name)
-            made = create_generation(self._root, self._settings)
+            made = create_generation(self._root, self._settings())
             self._tell(made.name, RebuildRecord().told())  # before the lock is let go of: without it, it is retired
             return made.name
 
     def _has_these_settings(self, name: str) -> bool:
         try:
-            return self._read(name).settings == self._settings
+            return self._read(name).settings == self._settings()
         except GenerationUnusable:
             return False
 

@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from indexer.batch import EMBEDDING_BATCH
+from indexer.batch_limits import EMBEDDING_BATCH
 from indexer.rebuild.phases import RebuildRecord
 from indexer.semantic.schema import SCHEMA, SemanticGeneration, read_watermark
 from streams.change import Change, Upsert

@@ -10,8 +10,8 @@ import msgspec
 
 from indexer.rebuild.swapping import Swap, promote, roll_back
 from indexer.registry import open_catalogue
+from infra.cli.database import with_database
 from infra.cli.options import json_option
-from infra.cli.source import with_database
 from infra.postgres.roles import WRITER
 from infra.setup.artifacts import Artifacts, cache_directory
 from streams.settings import METHODS, SEMANTIC, Settings, load_settings

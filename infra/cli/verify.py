@@ -16,8 +16,9 @@ from rich.table import Table
 from indexer.registry import LOCAL_ENGINES
 from indexer.reports.comparison import IndexComparison
 from indexer.reports.files import FilesReport
+from infra.cli.database import with_database
 from infra.cli.options import json_option, url_option
-from infra.cli.source import topic_address, with_database
+from infra.cli.source import topic_address
 from infra.verification.convergence import compare, compare_and_repair
 from infra.verification.deep import check_deep
 from streams.settings import METHODS, SEMANTIC, Settings, load_settings

@@ -92,12 +92,9 @@ class Rebuild(msgspec.Struct, frozen=True):
                 if verdict.passed:
                     catching_up = record.told(step="catch-up")
                     record = await self._replayed(name, stream, catching_up, patience=_CATCH_UP_SECONDS)
-            if verdict.passed:
-                await self._tell(name, record.told(Phase.READY, step=""))
-                if promoted := self.promotion == "auto":
-                    await catalogue.promote(name)
-            else:
-                await self._tell(name, record.told(Phase.REFUSED, reasons=verdict.reasons, step=""))
+            if promoted := verdict.passed and self.promotion == "auto":
+                await catalogue.promote(name)  # told only afterwards: a rebuild that dies here goes on with it
+            await self._tell(name, _ended(record, verdict))
         return RebuildOutcome(self.gate.index, name, promoted, former, verdict, time.monotonic() - began)
 
     async def _record(self, name: str) -> RebuildRecord:
@@ -161,6 +158,12 @@ class Rebuild(msgspec.Struct, frozen=True):
         )
         replay = Replay(indexer, progress, stream.probe, partial(self._tell, name))
         return await replay.run(record, slack=options.limits.records, patience=patience)
+
+
+def _ended(record: RebuildRecord, verdict: Verdict) -> RebuildRecord:
+    if verdict.passed:
+        return record.told(Phase.READY, step="")
+    return record.told(Phase.REFUSED, reasons=verdict.reasons, step="")
 
 
 def _noting(verdict: Verdict, mended: str | None) -> Verdict:

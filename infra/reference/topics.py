@@ -34,7 +34,9 @@ def topics_page() -> str:
 Made from the AsyncAPI 3.0 document that a running system answers at `/asyncapi.json`, and from the settings that
 indexers create missing topics with; a topic that exists is left as it is. The names come from `{variable("topic")}`,
 the number of partitions and replicas from `{variable("partitions")}` and `{variable("replication_factor")}`. W3C
-`traceparent` travels in the headers of records.
+`traceparent` travels in the headers of records. Kafka says when a record came, whatever the clock of its producer says;
+a topic of yours with `message.timestamp.type=CreateTime` refuses records of producers whose clocks are an hour ahead,
+and lag in seconds is as wrong as their clocks are.
 
 ## `{topic}`
 

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from indexer.bad_records import BadRecords
-from indexer.batch import BatchLimits
+from indexer.batch_limits import BatchLimits
 from indexer.consumer import Indexer, IndexerOptions
 from indexer.handle import IndexHandle
 from indexer.health.progress import Progress

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from indexer.bad_share import SeenRecord
-from indexer.batch import Batch, BatchLimits
+from indexer.batch import Batch
+from indexer.batch_limits import BatchLimits
 from streams.change import Change, Position, Upsert
 from streams.document import Document, DocumentId
 from streams.errors import UndecodableRecord

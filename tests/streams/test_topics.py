@@ -4,8 +4,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
@@ -13,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from infra.supervisor.ports import free_port
 from streams.errors import StreamUnavailable
 from streams.topics import TOMBSTONE_RETENTION_MS, OffsetProbe, ensure_topics, read_offsets
-from tests.streams.kafka import admin, make_topics, nothing_unclosed, produce
+from tests.streams.kafka import admin, make_topics, nothing_unclosed, produce, records_of
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,19 @@ async def test_dead_letters_are_kept_for_a_while(kafka_bootstrap: str) -> None:
     documents = await settings_of(kafka_bootstrap, topic)
     assert int(settings["max.message.bytes"]) > int(documents["max.message.bytes"])
     assert (await read_offsets(kafka_bootstrap, f"{topic}.dlq")).end == {0: 0}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(days=-2)])
+@pytest.mark.parametrize("suffix", ["", ".dlq"])
+async def test_a_clock_that_is_wrong_counts_for_nothing(kafka_bootstrap: str, ahead: timedelta, suffix: str) -> None:
+    """Kafka takes what a producer sends whose clock is days ahead or behind, and says itself when it came."""
+    topic = await make_topics(kafka_bootstrap) + suffix
+    before = time.time()
+    at_ms = int((before + ahead.total_seconds()) * 1_000)
+    async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
+        await producer.send_and_wait(topic, b"{}", key=b"a", timestamp_ms=at_ms)
+    (record,) = await records_of(kafka_bootstrap, topic)
+    assert before - 1 <= record.timestamp / 1_000 <= time.time() + 1
 
 
 async def test_topics_are_made_once_by_however_many(kafka_bootstrap: str) -> None:

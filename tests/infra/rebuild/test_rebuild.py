@@ -219,6 +219,40 @@ async def test_a_killed_rebuild_goes_on_where_it_was_left(settings: Settings, tm
         await check_equal(settings, tmp_path / "check", "native")
 
 
+@pytest.mark.parametrize(
+    ("index", "point", "swapped"),
+    [
+        ("bm25", "swap-prepared", False),
+        ("bm25", "swap-renamed", True),
+        ("semantic", "swap-in-database", False),
+        ("semantic", "swapped-in-database", True),
+    ],
+)
+async def test_a_rebuild_killed_around_its_swap_is_not_done_again(
+    settings: Settings, tmp_path: Path, index: str, point: str, *, swapped: bool
+) -> None:
+    """Either it is live and fed, or the next rebuild proves it once more and puts it live."""
+    await publish(settings, *((f"d{n}", f"{WORDS} number {n}") for n in range(30)))
+    with indexing(settings, tmp_path, index):
+        await until_holds(index, settings, None, "d29")
+        dying = [point, "1", "rebuild", index, "--max-latency-ratio", "100"]
+        with program(dying, environment(settings), tmp_path / "dying.log", module="tests.system.crash_points") as first:
+            assert first.wait() == -signal.SIGKILL, first.output
+        await publish(settings, ("last", "a rudder at the end"))
+        left = await generations(index, settings)
+        assert {phase: each.name for phase, each in left.items()} == (
+            {Phase.PREVIOUS: "g000001", Phase.LIVE: "g000002"}
+            if swapped
+            else {Phase.LIVE: "g000001", Phase.REPLAYING: "g000002"}
+        )
+        if not swapped:
+            done = run_command(["rebuild", index, "--max-latency-ratio", "100"], environment(settings))
+            assert f"{index} g000002 is live (31 documents" in done.stdout, done.stderr
+        for name in ("g000001", "g000002"):
+            await until_holds(index, settings, name, "last")
+        await check_equal(settings, tmp_path / "check", index)
+
+
 async def _has_read(index: str, settings: Settings) -> bool:
     replaying = (await generations(index, settings)).get(Phase.REPLAYING)
     return bool(replaying and replaying.record and 0 < replaying.record.read < replaying.record.total)

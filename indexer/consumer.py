@@ -28,6 +28,7 @@ from indexer.lineage import check_lineage
 from indexer.reporting import IndexingMetrics
 from indexer.resources import MemoryGuard, Pressure
 from indexer.stopping import unless_stopped, wait_or_stop
+from indexer.throttle import Throttle
 from indexer.writer import IndexWriter
 from streams.change import Change, Delete, Position
 from streams.cluster import KafkaAddress
@@ -59,7 +60,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
         max_body_bytes: limit of a document's body.
         poll_records: how many records to take from the feed at a time.
         shared: whether several indexers split the partitions of one index among them.
-        busy_share: how much of its time it may work, while there is more to read than it can keep up with.
+        throttle: how much of its time it may work, while there is more to read than it can keep up with.
     """
 
     index: str
@@ -70,7 +71,7 @@ class IndexerOptions(msgspec.Struct, frozen=True):
     max_body_bytes: int
     poll_records: int = 500
     shared: bool = False
-    busy_share: float = 1.0
+    throttle: Throttle = msgspec.field(default_factory=Throttle)
 
 
 class Indexer:
@@ -234,7 +235,7 @@ class Indexer:
                 last_progress = self._clock()
             if batch.due:
                 await self._commit(run, batch, spans)
-                await wait_or_stop(stop, batch.age * (1 / self._options.busy_share - 1))
+                await wait_or_stop(stop, self._options.throttle.rest_after(batch.age))
                 batch, spans = self._new_batch()
             if batch.empty and self._index.repairs is not None:
                 await self._index.repairs.carry_out(run.writer, run.watermark)

@@ -19,6 +19,7 @@ from indexer.reporting import Unreported
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from indexer.stopping import wait_or_stop
+from indexer.throttle import Throttle
 from streams.cluster import KafkaCluster, kafka_cluster
 from streams.dead_letters import DeadLetterPublisher
 from streams.errors import StreamUnavailable
@@ -132,9 +133,9 @@ def _feeding_beside(
     )
 
 
-def beside(options: IndexerOptions, generation: str, *, busy_share: float = 1.0) -> IndexerOptions:
+def beside(options: IndexerOptions, generation: str, throttle: Throttle | None = None) -> IndexerOptions:
     """How a generation beside the live one is read: by members of a group of its own."""
-    return msgspec.structs.replace(options, group=f"{options.group}.{generation}", busy_share=busy_share)
+    return msgspec.structs.replace(options, group=f"{options.group}.{generation}", throttle=throttle or Throttle())
 
 
 def _bad_records(index: str, settings: Settings, dead_letters: DeadLetterPublisher, metrics: Metrics) -> BadRecords:

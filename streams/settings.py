@@ -231,7 +231,8 @@ class Settings(BaseSettings):
         default=0.5,
         ge=0.01,
         le=1,
-        description="How much of its time a rebuild may work, so that searches keep the processor and the disk.",
+        description="How much of its time a rebuild may work, so that searches keep the processor and the disk; more"
+        " where it would never catch up.",
     )
     timeout_ms: int = Field(default=1_000, ge=1, le=60_000, description="Deadline of a search that names none.")
     max_searches: int = Field(

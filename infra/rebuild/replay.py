@@ -3,21 +3,36 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
+
+import structlog
 
 from api.state.lag import lag_messages
-from indexer.consumer import Indexer
+from indexer.deadline import Clock
 from indexer.errors import TooManyBadRecords
 from indexer.health.progress import Progress
 from indexer.rebuild.phases import RebuildRecord
 from indexer.stopping import wait_or_stop
-from streams.topics import OffsetProbe, TopicOffsets
+from indexer.throttle import Throttle
+from streams.topics import OffsetSource, TopicOffsets
 
 LOOK_SECONDS: Final = 0.5
+_GROUND_SECONDS: Final = 10.0
+"""How long a replay may gain nothing on who publishes, before it may work more of its time."""
+
 _RATE_SECONDS: Final = 20.0
 """About how long a change of the rate takes to show."""
 
 Tell = Callable[[RebuildRecord], Awaitable[None]]
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Running(Protocol):
+    """An indexer, as far as a replay runs one."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Index until told to stop."""
 
 
 class Replay:
@@ -28,14 +43,28 @@ class Replay:
         progress: that the indexer tells how far it is.
         probe: of the topic.
         tell: told how far it is, about twice a second.
+        throttle: of the indexer; loosened where it would never catch up.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, indexer: Indexer, progress: Progress, probe: OffsetProbe, tell: Tell) -> None:
+    def __init__(
+        self,
+        indexer: Running,
+        progress: Progress,
+        probe: OffsetSource,
+        tell: Tell,
+        throttle: Throttle,
+        *,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._indexer = indexer
         self._progress = progress
         self._probe = probe
         self._tell = tell
-        self._rate = _Rate()
+        self._throttle = throttle
+        self._clock = clock
+        self._rate = _Rate(clock)
+        self._ground = _Ground(clock)
 
     async def run(self, record: RebuildRecord, *, slack: int, patience: float) -> RebuildRecord:
         """Read on; when this returns, everything that was read is committed, and the writer is closed.
@@ -68,9 +97,12 @@ class Replay:
                     goal=dict(offsets.end),  # told first, for the writer relies on it
                 )
                 await self._tell(record)
+                if self._ground.is_lost(left) and self._throttle.share < 1:
+                    self._throttle.loosen()
+                    _log.info("a rebuild gains nothing, and may work more", share=self._throttle.share, left=left)
                 if watermark.offsets and left <= slack:
-                    near_since = near_since or time.monotonic()
-                    if left == 0 or time.monotonic() - near_since >= patience:
+                    near_since = self._clock() if near_since is None else near_since
+                    if left == 0 or self._clock() - near_since >= patience:
                         break
                 await wait_or_stop(stop, LOOK_SECONDS)
         finally:
@@ -80,15 +112,35 @@ class Replay:
         return record
 
 
+class _Ground:
+    """Whether a replay comes nearer to the end of a topic that grows."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last: tuple[float, int] | None = None
+
+    def is_lost(self, left: int) -> bool:
+        """Whether as much is left as some time ago, or more; told once in that time."""
+        now = self._clock()
+        if self._last is None:
+            self._last = (now, left)
+        since, before = self._last
+        if now - since < _GROUND_SECONDS:
+            return False
+        self._last = (now, left)
+        return left >= before
+
+
 class _Rate:
     """Offsets a second, smoothed."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._rate = 0.0
         self._last: tuple[float, int] | None = None
 
     def of(self, read: int) -> float:
-        now = time.monotonic()
+        now = self._clock()
         if self._last is not None and now > self._last[0]:
             seconds = now - self._last[0]
             weight = min(1.0, seconds / _RATE_SECONDS) if self._rate else 1.0

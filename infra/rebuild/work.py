@@ -25,6 +25,7 @@ from indexer.reports.rebuilding import RebuildOutcome, Verdict
 from indexer.resources import MemoryGuard
 from indexer.resume_orders import ResumeOrders
 from indexer.run import beside, indexer_options
+from indexer.throttle import Throttle
 from infra.rebuild.gate import Gate
 from infra.rebuild.letters import NewLetters
 from infra.rebuild.replay import Replay
@@ -139,7 +140,8 @@ class Rebuild(msgspec.Struct, frozen=True):
     async def _replayed(self, name: str, stream: _Stream, record: RebuildRecord, *, patience: float) -> RebuildRecord:
         """Read on until at most one batch is left, and for so many seconds more until nothing is."""
         settings, index = self.settings, self.gate.index
-        options = beside(indexer_options(index, settings, stream.kafka), name, busy_share=settings.rebuild_share)
+        throttle = Throttle(settings.rebuild_share)
+        options = beside(indexer_options(index, settings, stream.kafka), name, throttle)
         progress = Progress(settings.lag_stall_seconds)
         indexer = Indexer(
             options,
@@ -156,7 +158,7 @@ class Rebuild(msgspec.Struct, frozen=True):
             tracer=Tracer(f"rebuild-{index}", None),
             progress=progress,
         )
-        replay = Replay(indexer, progress, stream.probe, partial(self._tell, name))
+        replay = Replay(indexer, progress, stream.probe, partial(self._tell, name), throttle)
         return await replay.run(record, slack=options.limits.records, patience=patience)
 
 

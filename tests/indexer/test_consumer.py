@@ -14,6 +14,7 @@ from indexer import consumer, feed
 from indexer.errors import GenerationUnusable, WriterLocked
 from indexer.health.progress import Progress
 from indexer.resume_orders import order_to_resume
+from indexer.throttle import Throttle
 from indexer.writer import IndexWriter
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
@@ -104,6 +105,18 @@ async def test_a_batch_is_committed_by_age(single: Bench) -> None:
         for number in range(3):
             await single.publish([f"d{number}"])
             await single.index.until(lambda last=number: f"d{last}" in single.index.documents)  # type: ignore[misc] # mypy cannot infer a lambda with a default
+
+
+async def test_it_rests_as_its_throttle_says(single: Bench) -> None:
+    """Behind each batch, by the time that it took; whoever stops it need not wait for that."""
+    single.set(limits=msgspec.structs.replace(NEVER, records=20), throttle=Throttle(1e-5))
+    await single.publish([f"d{number}" for number in range(100)])
+    async with single.indexing():
+        await single.index.until(lambda: len(single.index.documents) == 20)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await single.index.until(lambda: len(single.index.documents) > 20)
+    assert [len(changes) for changes in single.index.commits] == [20]
 
 
 async def test_one_change_a_document_reaches_the_index(single: Bench) -> None:

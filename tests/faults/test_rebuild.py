@@ -15,7 +15,7 @@ from streams.settings import METHODS
 from tests.faults.beside import beside
 from tests.faults.corpus import documents, searches
 from tests.faults.figures import experiment
-from tests.faults.load import load
+from tests.faults.load import History, load
 from tests.faults.system import System
 from tests.faults.test_kafka import caught_up
 from tests.faults.writing import Writing
@@ -78,6 +78,29 @@ class Whole:
             yield
 
 
+class Steps:
+    """What was done when, so that what failed can be laid to it."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[str, float, float]] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Note the times of the block."""
+        began = time.monotonic()
+        yield
+        self._done.append((name, began, time.monotonic()))
+
+    def failures(self, seen: History) -> list[str]:
+        """The steps in which searches failed or were partial, with how many, and how long they took."""
+        counted = [(name, seen.between(began, ended), ended - began) for name, began, ended in self._done]
+        return [
+            f"{name}: {len(during.failed)} failed, {len(partial)} partial in {seconds:.0f} s"
+            for name, during, seconds in counted
+            if (partial := during.where(lambda one: one.partial).seen) or during.failed.seen
+        ]
+
+
 def rebuild_killed(system: System, point: str, passage: int, index: str) -> None:
     """Begin a rebuild, or go on with one, and let it die at a point."""
     arguments = [point, str(passage), "rebuild", index, "--max-latency-ratio", "100"]
@@ -107,7 +130,7 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
     """No search fails, no answer lacks a document, and the way back takes seconds."""
     system = System(service_directory / "rebuilds", artifacts, {"EMBED_SEARCH_REBUILD_SHARE": "0.5"})
     bodies = searches(50)
-    statuses, rollbacks = dict[str, int](), dict[str, float]()
+    statuses, rollbacks, steps = dict[str, int](), dict[str, float](), Steps()
     with system.running(*("kafka", "postgres", *METHODS, "api")):
         publish(system)
         system.wait_until(system.complete, "all methods answer")
@@ -118,17 +141,20 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
                 for index in METHODS:
                     for point in REBUILD_POINTS.values():
                         if index in point.indexes:
-                            rebuild_killed(system, point.name, point.passages, index)
-                    statuses[index] = rebuild(system, index)
+                            with steps.step(f"{index} until {point.name}"):
+                                rebuild_killed(system, point.name, point.passages, index)
+                    with steps.step(f"{index} to its end"):
+                        statuses[index] = rebuild(system, index)
                     began = time.monotonic()
-                    assert run_command(["rollback", index], system.environment).returncode == 0
+                    with steps.step(f"rollback of {index}"):
+                        assert run_command(["rollback", index], system.environment).returncode == 0
                     rollbacks[index] = time.monotonic() - began
                 seen = sending.stop()
         system.wait_until(lambda: caught_up(system), "the indexes have read everything")
         verified = run_command(["verify"], system.environment)
     with experiment(f"9 rebuilds of {DOCUMENTS:,} documents, killed at {len(REBUILD_POINTS)} points") as figures:
         figures.exactly("failed searches", len(seen.failed), 0, healthy=len(healthy.failed), examples=seen.examples)
-        figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0)
+        figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0, examples=steps.failures(seen))
         figures.at_least("answers that were counted through", whole.answers, 100)
         figures.exactly("of them refused", len(whole.refused), 0, examples=whole.refused[:3])
         figures.exactly("of them with a document less", len(whole.short), 0, examples=whole.short[:3])

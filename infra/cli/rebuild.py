@@ -33,8 +33,6 @@ _NICENESS: Final = 10
 
 _defaults: Final = GateBounds()
 
-Progress = Callable[[str, float], None]
-
 
 @click.command("rebuild")
 @click.argument("names", nargs=-1, required=True, type=click.Choice([*METHODS, "all"]))
@@ -120,7 +118,7 @@ async def _rebuild(
     return outcomes
 
 
-def _shown(name: str, show: Progress) -> Callable[[RebuildRecord], None]:
+def _shown(name: str, show: StepBars) -> Callable[[RebuildRecord], None]:
     return lambda record: show(name, record.read / record.total if record.total else 1.0)
 
 

@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,14 +92,28 @@ class Steps:
         yield
         self._done.append((name, began, time.monotonic()))
 
-    def failures(self, seen: History) -> list[str]:
-        """The steps in which searches failed or were partial, with how many, and how long they took."""
-        counted = [(name, seen.between(began, ended), ended - began) for name, began, ended in self._done]
-        return [
-            f"{name}: {len(during.failed)} failed, {len(partial)} partial in {seconds:.0f} s"
-            for name, during, seconds in counted
-            if (partial := during.where(lambda one: one.partial).seen) or during.failed.seen
-        ]
+    def seconds(self, name: str) -> float:
+        """How long a step took."""
+        return next(ended - began for step, began, ended in self._done if step == name)
+
+    def told(self, seen: History) -> list[str]:
+        """What became of the searches in each step, with the methods that were missing in answers."""
+        return [self._told(name, seen.between(began, ended), ended - began) for name, began, ended in self._done]
+
+    @staticmethod
+    def _told(name: str, during: History, seconds: float) -> str:
+        partial = during.where(lambda one: one.partial)
+        missing = Counter(
+            f"{method} {status}"
+            for one in partial.seen
+            for method, status in one.methods.items()
+            if status not in {"ok", "skipped"}
+        )
+        p99 = during.p99 if during.seen else 0.0
+        return (
+            f"{name}: {len(during.failed)} of {len(during)} failed, {len(partial)} partial {dict(missing)}, "
+            f"p99 {p99:.3f} s, in {seconds:.0f} s"
+        )
 
 
 def rebuild_killed(system: System, point: str, passage: int, index: str) -> None:
@@ -130,14 +145,15 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
     """No search fails, no answer lacks a document, and the way back takes seconds."""
     system = System(service_directory / "rebuilds", artifacts, {"EMBED_SEARCH_REBUILD_SHARE": "0.5"})
     bodies = searches(50)
-    statuses, rollbacks, steps = dict[str, int](), dict[str, float](), Steps()
+    statuses, steps = dict[str, int](), Steps()
     with system.running(*("kafka", "postgres", *METHODS, "api")):
         publish(system)
         system.wait_until(system.complete, "all methods answer")
         writing, whole = Writing(system, seed=3), Whole(system)
-        with writing.going_on():
+        # What is counted through is load too, so that what is healthy is measured under it.
+        with writing.going_on(), whole.asked():
             healthy = system.healthy(bodies, rate=SEARCHES_PER_SECOND, seconds=30)
-            with load([system.port], bodies, rate=SEARCHES_PER_SECOND, seconds=6_000) as sending, whole.asked():
+            with load([system.port], bodies, rate=SEARCHES_PER_SECOND, seconds=6_000) as sending:
                 for index in METHODS:
                     for point in REBUILD_POINTS.values():
                         if index in point.indexes:
@@ -145,21 +161,23 @@ def test_rebuilds_under_fire(artifacts: Artifacts, service_directory: Path) -> N
                                 rebuild_killed(system, point.name, point.passages, index)
                     with steps.step(f"{index} to its end"):
                         statuses[index] = rebuild(system, index)
-                    began = time.monotonic()
                     with steps.step(f"rollback of {index}"):
                         assert run_command(["rollback", index], system.environment).returncode == 0
-                    rollbacks[index] = time.monotonic() - began
                 seen = sending.stop()
         system.wait_until(lambda: caught_up(system), "the indexes have read everything")
         verified = run_command(["verify"], system.environment)
+    told = steps.told(seen)
+    # Beside the figures for who looks into one of them, and not for the one who reads whether they hold.
+    (system.folder / "steps.txt").write_text("\n".join([f"healthy: p99 {healthy.p99:.3f} s", *told]))
     with experiment(f"9 rebuilds of {DOCUMENTS:,} documents, killed at {len(REBUILD_POINTS)} points") as figures:
         figures.exactly("failed searches", len(seen.failed), 0, healthy=len(healthy.failed), examples=seen.examples)
-        figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0, examples=steps.failures(seen))
+        figures.exactly("partial answers", len(seen.where(lambda one: one.partial)), 0, examples=told)
         figures.at_least("answers that were counted through", whole.answers, 100)
         figures.exactly("of them refused", len(whole.refused), 0, examples=whole.refused[:3])
         figures.exactly("of them with a document less", len(whole.short), 0, examples=whole.short[:3])
         figures.at_most("p99 of searches", seen.p99, LIVE_P99_TIMES * healthy.p99, "s", healthy.p99)
         figures.exactly("rebuilds that did not go live in the end", sum(map(bool, statuses.values())), 0)
-        for index, seconds in rollbacks.items():
-            figures.at_most(f"seconds of a rollback of {index}", seconds, ROLLED_BACK_WITHIN_SECONDS, "s")
+        for index in METHODS:
+            taken = steps.seconds(f"rollback of {index}")
+            figures.at_most(f"seconds of a rollback of {index}", taken, ROLLED_BACK_WITHIN_SECONDS, "s")
         figures.exactly("exit status of verify", verified.returncode, 0, examples=[verified.stdout[-1_000:]])

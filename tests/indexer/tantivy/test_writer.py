@@ -17,7 +17,11 @@ from streams.change import Change
 from streams.errors import SettingsError
 from streams.watermark import Watermark
 from tests.disk.limit import largest_file
-from tests.indexer.tantivy.documents import delete, found, upsert, watermark_after
+from tests.indexer.tantivy.documents import SOON, delete, found, upsert, watermark_after
+from tests.system.waiting import until
+
+MERGED_FROM = 8
+"""Segments of one size, after as many commits, that Tantivy merges."""
 
 
 @pytest.fixture
@@ -49,6 +53,28 @@ def test_the_watermark_is_committed_with_the_data(generation: Generation, writer
     assert again.watermark() == Watermark(cluster="c", offsets={0: 5, 3: 17}, timestamp_ms=99)
     assert found(TantivySearcher(generation), "words") == ["a"]
     again.close()
+
+
+async def test_the_first_update_of_a_writer_replaces_what_a_merge_is_about(generation: Generation) -> None:
+    """A merge that begins before a writer's first commit loses no deletion, whatever the last commit has deleted."""
+    writer = TantivyWriter(generation)
+    put(writer, *(upsert(f"first/{number}", "words", offset=0) for number in range(5)))  # from which the merge goes on
+    for number in range(1, 6):
+        put(writer, upsert(f"filler/{number}", "words", offset=number))
+    put(writer, upsert("a", "former", offset=6), upsert("b", "words", offset=7))
+    put(writer, upsert("c", "words", offset=8))  # the last commit: of the segment before, it deletes the marker
+    writer.close()  # before the merge that is due now has ended
+
+    writer = TantivyWriter(generation)
+    put(writer, upsert("a", "latter", offset=9))
+    await until(lambda: _is_merged(generation), "the merge has ended", seconds=SOON)
+    writer.close()
+    searcher = TantivySearcher(generation)
+    assert (found(searcher, "former"), found(searcher, "latter")) == ([], ["a"])
+
+
+async def _is_merged(generation: Generation) -> bool:
+    return open_index(generation).searcher().num_segments < MERGED_FROM
 
 
 def test_an_update_replaces_the_whole_document(generation: Generation, writer: TantivyWriter) -> None:

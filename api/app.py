@@ -89,10 +89,10 @@ def create_app(open_services: OpenServices, metrics: Metrics, gate: Gate, tracer
     """
     routes = build_routes(open_services)
 
-    def refuse_search(share: float) -> None:
+    def refuse_search(client: str, share: float) -> None:
         services: Services | None = routes.state.get(SERVICES)
         if services is not None:
-            services.admission.searches.refuse_if_full(share * services.settings.timeout_ms / 1000)
+            services.admission.searches.refuse_if_full(client, share * services.settings.timeout_ms / 1000)
 
     return ObservedApp(AuthorisedApp(Door(routes, refuse_search), gate), tracer, metrics)
 

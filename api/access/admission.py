@@ -1,20 +1,25 @@
 """How many requests run at a time: a few, a short queue before them, and a refusal at once for what is beyond.
 
+Turns are given by client: the next one is of whoever has the fewest, and one that has none need not wait until those of
+another end, whatever it is that they do.
+
 More searches at a time than there are processors for do not make more answers, but later ones, until all of them come
 too late. So with too many, some are refused within milliseconds, and the rest are answered as if these were not there.
 Whether a request would wait too long is known before it waits: those before it, times what one takes, by those that
-run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961).
+run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961). It is known anew when fewer may run.
 """
 
 import asyncio
+import itertools
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
 
+from api.access.fair_queue import FairQueue, Waiting
 from api.errors import Overloaded
 from indexer.deadline import Clock
 from indexer.usual import UsualTime
@@ -43,7 +48,7 @@ _QUEUED_FOR_EACH: Final = 8
 
 
 class Bulkhead:
-    """Lets so many of one kind of request run at a time.
+    """Lets so many of one kind of request run at a time, and one more of a client of which none runs.
 
     Args:
         what: the requests, for the refusal.
@@ -54,15 +59,21 @@ class Bulkhead:
     """
 
     def __init__(self, what: str, limit: int, queued: int, metrics: Metrics, *, clock: Clock = time.monotonic) -> None:
-        self.running = 0
-        """How many run."""
         self._what = what
         self._limit = limit
         self._queued = queued
         self._metrics = metrics
         self._clock = clock
         self._usual = UsualTime()
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._running = Counter[str]()
+        self._beyond: str | None = None
+        self._queue = FairQueue()
+        self._arrivals = itertools.count()
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return self._running.total()
 
     @property
     def limit(self) -> int:
@@ -71,73 +82,114 @@ class Bulkhead:
 
     @limit.setter
     def limit(self, limit: int) -> None:
+        falls = limit < self._limit
         self._limit = limit
+        if falls:
+            self._refuse_in_vain()
         self._give_turns()
 
     @asynccontextmanager
-    async def turn(self, patience: float) -> AsyncIterator[None]:
+    async def turn(self, client: str, patience: float) -> AsyncIterator[None]:
         """Run the block when it is its turn.
 
         Args:
+            client: whose request it is.
             patience: seconds to wait for it at most.
 
         Raises:
             Overloaded: too many are before it, or have been for too long.
         """
-        if self._must_wait:
-            self.refuse_if_full(patience)
-            await self._wait(patience)
+        if self._has_turn_for(client):
+            self._begin(client)
         else:
-            self.running += 1
+            self.refuse_if_full(client, patience)
+            await self._wait(client, patience)
         began = self._clock()
         try:
             yield
         finally:
             self._usual.add(self._clock() - began)
-            self._give_back()
+            self._give_back(client)
 
-    def refuse_if_full(self, patience: float) -> None:
+    def refuse_if_full(self, client: str, patience: float) -> None:
         """Refuse a request that has not asked for its turn yet, if it would have to wait for too long.
 
         Args:
+            client: as `turn`.
             patience: as `turn`.
 
         Raises:
             Overloaded: too many are before it.
         """
-        expected = (len(self._queue) + 1) * self._usual.seconds / self._limit
-        if self._must_wait and (len(self._queue) >= self._queued or expected > _SURE * patience):
+        if self._has_turn_for(client):
+            return
+        expected = self._expected_seconds(self._queue.before(client, self._running))
+        if expected > _SURE * patience or not self._has_place_for(client):
             raise self._overloaded()
 
-    @property
-    def _must_wait(self) -> bool:
-        return self.running >= self._limit or bool(self._queue)
+    def _has_turn_for(self, client: str) -> bool:
+        """Whether one more of a client may run; while some wait, none may of theirs."""
+        return self.running < self._limit or (self._beyond is None and not self._running[client])
 
-    async def _wait(self, patience: float) -> None:
+    def _has_place_for(self, client: str) -> bool:
+        if len(self._queue) < self._queued:
+            return True
+        most = self._queue.last_of_most()
+        return most is not None and self._queue.of(most.client) > self._queue.of(client) + 1
+
+    def _expected_seconds(self, before: int) -> float:
+        return (before + 1) * self._usual.seconds / self._limit
+
+    async def _wait(self, client: str, patience: float) -> None:
+        if len(self._queue) >= self._queued and (most := self._queue.last_of_most()):
+            self._refuse(most)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+        waiting = Waiting(client, next(self._arrivals), self._clock() + patience, turn)
+        self._queue.add(waiting)
         try:
             async with asyncio.timeout(patience):
                 await turn
         except BaseException as exc:
-            if not turn.cancelled():  # it came as the request left
-                self._give_back()
-            elif turn in self._queue:
-                self._queue.remove(turn)
+            self._queue.remove(waiting)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # it came as the request left
+                self._give_back(client)
             if isinstance(exc, TimeoutError):
                 raise self._overloaded() from exc
             raise
 
-    def _give_back(self) -> None:
-        self.running -= 1
+    def _refuse(self, waiting: Waiting) -> None:
+        self._queue.remove(waiting)
+        if not waiting.turn.done():
+            waiting.turn.set_exception(self._overloaded())
+
+    def _refuse_in_vain(self) -> None:
+        """Refuse those that wait in vain now, rather than when they have waited."""
+        now, before = self._clock(), 0
+        for waiting in list(self._queue.in_order(self._running)):
+            if self._expected_seconds(before) > waiting.until - now:
+                self._refuse(waiting)
+            else:
+                before += 1
+
+    def _begin(self, client: str) -> None:
+        if self.running >= self._limit:
+            self._beyond = client
+        self._running[client] += 1
+
+    def _give_back(self, client: str) -> None:
+        if client == self._beyond:
+            self._beyond = None
+        self._running[client] -= 1
+        if not self._running[client]:
+            del self._running[client]
         self._give_turns()
 
     def _give_turns(self) -> None:
-        while self._queue and self.running < self._limit:
-            turn = self._queue.popleft()
-            if not turn.cancelled():
-                self.running += 1
-                turn.set_result(None)
+        while (first := self._queue.first(self._running)) and self._has_turn_for(first.client):
+            self._queue.remove(first)
+            if not first.turn.done():
+                self._begin(first.client)
+                first.turn.set_result(None)
 
     def _overloaded(self) -> Overloaded:
         self._metrics.refused("concurrency")

@@ -13,13 +13,16 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 from litestar.types import Scope as AsgiScope
 
 from api.access.clients import client_of
-from api.access.keys import ApiKey, KeyRing
+from api.access.keys import KeyRing
 from api.access.rates import Allowance, Limits, RateLimiter
 from api.access.scopes import PAGES, Scope, required_scope
 from api.errors import Forbidden, Unauthenticated
 
 CALLER: Final = "caller"
 """Where a request's state holds the prefix of the key it came with, or `anonymous`."""
+
+CLIENT: Final = "client"
+"""Where it holds whose the request is, for what is shared among clients: a key, or an address without one."""
 
 REFUSAL: Final = "refusal"
 """Where the state of a request for a page holds why whoever asks may not use it."""
@@ -35,10 +38,13 @@ class Admitted(msgspec.Struct, frozen=True):
 
     Attributes:
         caller: the prefix of its key, or `ANONYMOUS`.
+        client: names its key, or the address it comes from; two that are told apart differ here. Empty where anybody
+            may ask, which takes nothing that is shared out.
         allowance: what its client has left; None for as much as it likes.
     """
 
     caller: str
+    client: str = ""
     allowance: Allowance | None = None
 
 
@@ -76,23 +82,20 @@ class Gate:
             return Admitted(ANONYMOUS)
         presented = [value for name, value in scope["headers"] if name == b"authorization"]
         key = self._keys.find(_bearer(presented)) if presented else None
-        allowance = self._take(key, scope)
+        client = f"address {self._address(scope)}" if key is None else f"key {key.prefix}"
+        rate = self._limits.per_address if key is None else self._limits.per_key
+        allowance = self._limiter.take(client, rate) if rate else None
         if presented and key is None:
             raise Unauthenticated("the key is wrong, expired or revoked", presented=True)
         if key is None and needed not in self._anonymous:
             raise Unauthenticated("send a key: Authorization: Bearer ...", presented=False)
         if key is not None and needed not in key.scopes | self._anonymous:
             raise Forbidden(needed)
-        return Admitted(ANONYMOUS if key is None else key.prefix, allowance)
+        return Admitted(ANONYMOUS if key is None else key.prefix, client, allowance)
 
-    def _take(self, key: ApiKey | None, scope: HTTPScope) -> Allowance | None:
-        if key is not None:
-            return self._limiter.take(f"key {key.prefix}", self._limits.per_key) if self._limits.per_key else None
-        if self._limits.per_address is None:
-            return None
+    def _address(self, scope: HTTPScope) -> str:
         peer = scope["client"][0] if scope["client"] else None
-        address = client_of(peer, scope["headers"], self._limits.trusted)
-        return self._limiter.take(f"address {address}", self._limits.per_address)
+        return client_of(peer, scope["headers"], self._limits.trusted)
 
 
 class AuthorisedApp:
@@ -124,7 +127,7 @@ class AuthorisedApp:
                 raise
             state[REFUSAL] = exc
             admitted = Admitted(ANONYMOUS)
-        state[CALLER] = admitted.caller
+        state[CALLER], state[CLIENT] = admitted.caller, admitted.client
         if admitted.allowance is None:
             await self._app(scope, receive, send)
         else:

@@ -2,7 +2,8 @@
 
 With many times as many searches as can be answered, most of the work is to refuse them: within the framework that takes
 several times what it takes here, and the answers of others pay for it. Nothing of a request is read here but its
-address: so one with more time than usual, or one that would wait for a token, is turned away like any other.
+address and whose it is: so one with more time than usual, or one that would wait for a token, is turned away like any
+other.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from api.access.admission import NEWEST_QUEUE_SHARE, QUEUE_SHARE
+from api.access.authorised import CLIENT
 from api.errors import Overloaded
 
 SEARCHES: Final = frozenset({"/search", "/search/stream"})
@@ -23,10 +25,11 @@ class Door:
 
     Args:
         app: the application within.
-        refuse_search: raises `Overloaded` if a search would be refused now that waits for a share of the usual time.
+        refuse_search: raises `Overloaded` if a search of a client would be refused now that waits for a share of the
+            usual time.
     """
 
-    def __init__(self, app: ASGIApp, refuse_search: Callable[[float], None]) -> None:
+    def __init__(self, app: ASGIApp, refuse_search: Callable[[str, float], None]) -> None:
         self._app = app
         self._refuse_search = refuse_search
 
@@ -38,7 +41,8 @@ class Door:
         """
         if scope["type"] == ScopeType.HTTP and scope["path"] in SEARCHES:
             try:
-                self._refuse_search(NEWEST_QUEUE_SHARE if _asks_for_newest(scope) else QUEUE_SHARE)
+                share = NEWEST_QUEUE_SHARE if _asks_for_newest(scope) else QUEUE_SHARE
+                self._refuse_search(scope["state"][CLIENT], share)
             except Overloaded:
                 scope["path_template"] = scope["path"]  # by which it is counted; the framework would say the same
                 raise

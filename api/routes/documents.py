@@ -15,6 +15,7 @@ from api.routes.requests import (
     AnyRequest,
     ServicesDependency,
     body_chunks,
+    client,
     require_media_type,
     trace_id,
 )
@@ -34,7 +35,7 @@ _PREFIX: Final = b"/documents/"
 async def publish(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish one document, or a stream of them."""
     media_type = require_media_type(request, JSON_TYPES | NDJSON_TYPES)
-    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+    async with services.admission.publications.turn(client(request), PUBLICATION_PATIENCE_SECONDS):
         if media_type in NDJSON_TYPES:
             return await _publish_lines(request, services)
         document = await _read_document(request, services, default_id=None)
@@ -46,7 +47,7 @@ async def put_document(request: AnyRequest, services: ServicesDependency) -> Pub
     """Publish a version of the document with this id."""
     document_id = _document_id(request)
     require_media_type(request, JSON_TYPES)
-    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+    async with services.admission.publications.turn(client(request), PUBLICATION_PATIENCE_SECONDS):
         document = await _read_document(request, services, default_id=document_id)
         if document.id != document_id:
             raise InvalidRequest("id", "must equal the id in the address, or be left out")
@@ -57,7 +58,7 @@ async def put_document(request: AnyRequest, services: ServicesDependency) -> Pub
 async def delete_document(request: AnyRequest, services: ServicesDependency) -> PublishResponse:
     """Publish a tombstone for this id."""
     document_id = _document_id(request)
-    async with services.admission.publications.turn(PUBLICATION_PATIENCE_SECONDS):
+    async with services.admission.publications.turn(client(request), PUBLICATION_PATIENCE_SECONDS):
         return _published(request, await services.publications.delete(document_id))
 
 
@@ -66,7 +67,7 @@ async def get_document(request: AnyRequest, services: ServicesDependency) -> Doc
     """The stored document, and where it is indexed."""
     deadline = Deadline.after(services.settings.timeout_ms / 1000)
     document_id = _document_id(request)
-    async with services.admission.searches.turn(QUEUE_SHARE * deadline.remaining()):
+    async with services.admission.searches.turn(client(request), QUEUE_SHARE * deadline.remaining()):
         found = await look_up(document_id, services.backends, deadline)
     return DocumentResponse(found.document, found.indexes, trace_id(request))
 

@@ -10,7 +10,7 @@ from litestar.enums import HttpMethod
 from litestar.exceptions import MethodNotAllowedException
 from litestar.routes import HTTPRoute
 
-from api.access.authorised import CALLER
+from api.access.authorised import CALLER, CLIENT
 from api.errors import InvalidRequest, UnsupportedMediaType
 from api.messages.body import decode_json, read_body
 from api.observed import TRACE_ID
@@ -64,6 +64,11 @@ def trace_id(request: AnyRequest) -> str:
 def caller(request: AnyRequest) -> str:
     """Who asks: the prefix of the key, or `anonymous`."""
     return cast("str", request.scope["state"][CALLER])
+
+
+def client(request: AnyRequest) -> str:
+    """Whose the request is, for what is shared among clients."""
+    return cast("str", request.scope["state"][CLIENT])
 
 
 async def read_json(request: AnyRequest, request_type: type[T], limit: int) -> T:

@@ -10,7 +10,7 @@ from api.messages.body import decode_json, read_body
 from api.messages.parameters import SearchRequest, parse_parameters
 from api.messages.responses import SearchResponse
 from api.routes.event_stream import EventStream
-from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, trace_id
+from api.routes.requests import AnyRequest, ServicesDependency, body_chunks, client, trace_id
 from api.searching.fanout import OnOutcome, nobody
 from api.searching.plan import SearchPlan
 from api.services import Services
@@ -48,7 +48,7 @@ async def _answer(
 ) -> SearchResponse:
     began = time.monotonic()
     try:
-        response = await services.searcher.search(plan, trace_id(request), on_outcome=on_outcome)
+        response = await services.searcher.search(plan, client(request), trace_id(request), on_outcome=on_outcome)
     except EmbedSearchError as exc:
         services.search_log.failed(plan, exc, time.monotonic() - began)
         raise

@@ -56,11 +56,14 @@ class Searcher:
         self._highlighters = highlighters
         self._clock = clock
 
-    async def search(self, plan: SearchPlan, trace_id: str, *, on_outcome: OnOutcome = nobody) -> SearchResponse:
+    async def search(
+        self, plan: SearchPlan, client: str, trace_id: str, *, on_outcome: OnOutcome = nobody
+    ) -> SearchResponse:
         """Answer a search with whatever the methods that work have found.
 
         Args:
             plan: what to search.
+            client: whose request it is.
             trace_id: of the request.
             on_outcome: told of each method as it answers or fails.
 
@@ -74,7 +77,7 @@ class Searcher:
         deadline = Deadline(began + plan.timeout_ms / 1000, self._clock, hurried=plan.hurried)
         admission = self._admission.searches if plan.token is None else self._admission.waiters
         share = NEWEST_QUEUE_SHARE if plan.query is None else QUEUE_SHARE
-        async with admission.turn(share * deadline.remaining()):
+        async with admission.turn(client, share * deadline.remaining()):
             outcomes = await self._ask(plan, _with_time_to_fetch(deadline), on_outcome)
             return await self._answer(plan, trace_id, began, deadline, outcomes)
 

@@ -19,6 +19,7 @@ import structlog
 from indexer.backoff import delay_after
 from indexer.deadline import Deadline
 from indexer.embedding.errors import EmbedderDied, EmbeddingFault
+from indexer.embedding.jobs import MAX_WAITING, Job, JobQueue
 from indexer.embedding.life import EmbedderOptions, WorkerLife, expect
 from indexer.embedding.protocol import (
     CountTokens,
@@ -33,7 +34,6 @@ from indexer.embedding.protocol import (
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from indexer.usual import UsualTime
 
-MAX_WAITING: Final = 64
 BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 LASTED_SECONDS: Final = 10.0
@@ -63,7 +63,7 @@ def patience(deadline: Deadline) -> float:
 
 
 class EmbedderProcess:
-    """A model in a process of its own. Safe for concurrent tasks: requests are answered in their order.
+    """A model in a process of its own. Safe for concurrent tasks: requests are answered one by one, short ones first.
 
     Use `await EmbedderProcess.start(options)`, and `close` it in the end.
     """
@@ -71,7 +71,7 @@ class EmbedderProcess:
     def __init__(self, options: EmbedderOptions, sha256: str) -> None:
         self._options = options
         self._sha256 = sha256
-        self._jobs: asyncio.Queue[_Job] = asyncio.Queue(MAX_WAITING)
+        self._jobs = JobQueue()
         self._worker: WorkerLife | None = None
         self._deaths = 0
         self._description: ModelDescription | None = None
@@ -161,7 +161,7 @@ class EmbedderProcess:
         return self._rows(expect(response, Vectors))
 
     async def embed_query(self, text: str, deadline: Deadline) -> tuple[Vectors32, bool]:
-        """Embed a query, as far as the model reads it.
+        """Embed a query, as far as a passage goes.
 
         Returns:
             Array of shape (dimensions,), float32, and whether the query was cut.
@@ -191,8 +191,8 @@ class EmbedderProcess:
         for task in self._tasks:
             task.cancel()
             await asyncio.wait([task])
-        while not self._jobs.empty():
-            self._jobs.get_nowait().fail(EmbedderDied("the embedder was closed"))
+        for job in self._jobs.take_all():
+            job.fail(EmbedderDied("the embedder was closed"))
         if self._worker is not None:
             await self._worker.stop()
             self._worker = None
@@ -201,12 +201,13 @@ class EmbedderProcess:
         deadline.check()
         if not self._tasks or self._tasks[0].done():
             raise EmbedderDied("the embedder was closed")
+        frame = encode_frame(request)
         if not waits:
             await self._wait_a_little(deadline)
-            self._refuse_a_long_wait(deadline)
-        job = _Job(encode_frame(request), waits=waits)
+            self._refuse_a_long_wait(frame, deadline)
+        job = Job(frame, waits, asyncio.get_running_loop().create_future())
         try:
-            self._jobs.put_nowait(job)
+            self._jobs.put(job)
         except asyncio.QueueFull as exc:
             raise BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder") from exc
         try:
@@ -215,9 +216,9 @@ class EmbedderProcess:
         except TimeoutError as exc:
             raise DeadlineExceeded("the embedder took too long") from exc
 
-    def _refuse_a_long_wait(self, deadline: Deadline) -> None:
+    def _refuse_a_long_wait(self, frame: bytes, deadline: Deadline) -> None:
         """Tell a query at once that its turn would come too late; those before it are as many as can be answered."""
-        waiting = self._jobs.qsize()
+        waiting = self._jobs.before(frame)
         if waiting * self._usual.seconds > _QUEUE_SHARE * deadline.remaining():
             raise BackendBusy(f"{waiting} requests are waiting for the embedder")
 
@@ -247,7 +248,7 @@ class EmbedderProcess:
                 job.fail(EmbedderDied("the embedder was closed"))
                 raise
 
-    async def _exchange(self, job: "_Job") -> Response:
+    async def _exchange(self, job: Job) -> Response:
         if self._ready.done() and not (worker := self._ready.result()).alive:
             self._lose(worker)
             await worker.stop()  # it may have closed its output and not ended
@@ -271,9 +272,9 @@ class EmbedderProcess:
         if not self._ready.done() or self._ready.result() is not worker:
             return
         self._ready = asyncio.get_running_loop().create_future()
-        for job in [self._jobs.get_nowait() for _ in range(self._jobs.qsize())]:
+        for job in self._jobs.take_all():
             if job.waits:
-                self._jobs.put_nowait(job)
+                self._jobs.put(job)
             else:
                 job.fail(_starting())
 
@@ -306,23 +307,6 @@ class EmbedderProcess:
 
 def _starting() -> BackendStarting:
     return BackendStarting("the embedder is still starting")
-
-
-class _Job:
-    """A request as it is sent, the future of its answer, and whether it waits for a process that is being started."""
-
-    def __init__(self, frame: bytes, *, waits: bool) -> None:
-        self.frame = frame
-        self.waits = waits
-        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-    def succeed(self, response: Response) -> None:
-        if not self.answer.done():
-            self.answer.set_result(response)
-
-    def fail(self, exc: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(exc)
 
 
 def _sha256(path: Path) -> str:

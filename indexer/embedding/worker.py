@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from indexer.embedding.families import prefixes_for
 from indexer.embedding.protocol import (
+    MAX_QUERY_TOKENS,
     CountTokens,
     Embed,
     ModelDescription,
@@ -102,8 +103,9 @@ class Model:
         return len(self._llama.tokenize(text.encode(), add_bos=marks))
 
     def _shortened(self, text: str) -> str:
-        while (count := self._count(text, marks=True)) > self._limit:
-            text = text[: min(len(text) - 1, len(text) * self._limit // count)]
+        limit = min(self._limit, MAX_QUERY_TOKENS)
+        while (count := self._count(text, marks=True)) > limit:
+            text = text[: min(len(text) - 1, len(text) * limit // count)]
         return text
 
     def _self_test(self) -> None:

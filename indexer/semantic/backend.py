@@ -119,7 +119,7 @@ class SemanticBackend:
                 watermark = await read_watermark(connection, generation)
         else:
             total, hits, watermark = await self._nearest(model, vector, query.limit, query.deadline)
-        detail = "only the beginning of the query was read: it is longer than the model reads" if shortened else ""
+        detail = "only the beginning of the query was read: it is longer than a passage" if shortened else ""
         return Answer(hits, total, watermark, detail=detail)
 
     async def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:

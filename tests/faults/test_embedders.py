@@ -13,7 +13,7 @@ import pytest
 
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
-from indexer.embedding.process import MAX_WAITING
+from indexer.embedding.jobs import MAX_WAITING
 from indexer.errors import IndexFault
 from tests.faults.corpus import documents, new_searches
 from tests.faults.figures import experiment

@@ -17,16 +17,17 @@ from tests.api.fakes import FakeBackend
 from tests.api.state.test_metrics import parse
 
 SOON = 5.0
+ONE, OTHER, THIRD = "address 192.0.2.1", "address 192.0.2.2", "key third"
 
 
 @asynccontextmanager
-async def _holding(bulkhead: Bulkhead, turns: int) -> AsyncIterator[None]:
-    """Take turns, and give them back at the end."""
+async def _holding(bulkhead: Bulkhead, turns: int, client: str = ONE) -> AsyncIterator[None]:
+    """Take turns for one client, and give them back at the end."""
     ended = asyncio.Event()
     begun = asyncio.Barrier(turns + 1)
 
     async def hold() -> None:
-        async with bulkhead.turn(SOON):
+        async with bulkhead.turn(client, SOON):
             await begun.wait()
             await ended.wait()
 
@@ -43,7 +44,7 @@ async def _taking_a_second(turns: int) -> Bulkhead:
     now = 0.0
     bulkhead = Bulkhead("searches", turns, 8, Metrics(), clock=lambda: now)
     for _ in range(100):
-        async with bulkhead.turn(SOON):
+        async with bulkhead.turn(ONE, SOON):
             now += 1.0
     return bulkhead
 
@@ -54,7 +55,7 @@ async def test_beyond_the_queue_is_refused_at_once() -> None:
     ran = asyncio.Event()
 
     async def third() -> None:
-        async with bulkhead.turn(SOON):
+        async with bulkhead.turn(ONE, SOON):
             ran.set()
 
     async with _holding(bulkhead, 2):
@@ -62,7 +63,7 @@ async def test_beyond_the_queue_is_refused_at_once() -> None:
         await asyncio.sleep(0)
         began = monotonic()
         with pytest.raises(Overloaded, match="2 searches run, and 1 wait"):
-            async with bulkhead.turn(SOON):
+            async with bulkhead.turn(ONE, SOON):
                 pytest.fail("there is no turn left")
         assert monotonic() - began < 0.1
         assert not ran.is_set()
@@ -75,10 +76,10 @@ async def test_who_has_waited_long_enough_is_refused() -> None:
     bulkhead = Bulkhead("searches", 1, 1, Metrics())
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded):
-            async with bulkhead.turn(0.01):
+            async with bulkhead.turn(ONE, 0.01):
                 pytest.fail("there is no turn left")
         with pytest.raises(Overloaded):  # and the place in the queue is free again
-            async with bulkhead.turn(0.01):
+            async with bulkhead.turn(ONE, 0.01):
                 pytest.fail("there is no turn left")
 
 
@@ -89,11 +90,11 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
         began = monotonic()
         for patience in (0.4, 0.6):  # half a second is expected, and whoever has little more would wait in vain
             with pytest.raises(Overloaded, match="and 0 wait"):
-                async with bulkhead.turn(patience):
+                async with bulkhead.turn(ONE, patience):
                     pytest.fail("there is no turn left")
         assert monotonic() - began < 0.1
         with pytest.raises(Overloaded):
-            async with bulkhead.turn(0.8):
+            async with bulkhead.turn(ONE, 0.8):
                 pytest.fail("there is no turn left")
         assert monotonic() - began >= 0.8
 
@@ -101,12 +102,12 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
 async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
     """By its patience, as at its turn; who need not wait is never refused, and nobody waits for the answer."""
     bulkhead = await _taking_a_second(1)
-    bulkhead.refuse_if_full(0)
+    bulkhead.refuse_if_full(ONE, 0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):
-            bulkhead.refuse_if_full(1.2)
-        bulkhead.refuse_if_full(1.6)
-    bulkhead.refuse_if_full(0)
+            bulkhead.refuse_if_full(ONE, 1.2)
+        bulkhead.refuse_if_full(ONE, 1.6)
+    bulkhead.refuse_if_full(ONE, 0)
 
 
 @pytest.mark.parametrize("leave", [True, False])
@@ -115,7 +116,7 @@ async def test_turns_come_back_however_a_request_ends(*, leave: bool) -> None:
     bulkhead = Bulkhead("searches", 1, 1, Metrics())
 
     async def request() -> None:
-        async with bulkhead.turn(SOON):
+        async with bulkhead.turn(ONE, SOON):
             if not leave:
                 raise ValueError("a request failed")
             await asyncio.Event().wait()
@@ -127,8 +128,103 @@ async def test_turns_come_back_however_a_request_ends(*, leave: bool) -> None:
             if leave:
                 task.cancel()
         assert all(isinstance(end, BaseException) for end in await asyncio.gather(*tasks, return_exceptions=True))
-    async with bulkhead.turn(0):
+    async with bulkhead.turn(ONE, 0):
         pass
+
+
+class _Line:
+    """Requests that wait for their turns, and the order in which they got them; each ends at once."""
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self.came: list[str] = []
+        self._bulkhead = bulkhead
+
+    async def join(self, client: str, name: str, patience: float = SOON) -> "asyncio.Task[None]":
+        """Let one more wait."""
+
+        async def wait() -> None:
+            async with self._bulkhead.turn(client, patience):
+                self.came.append(name)
+                await asyncio.sleep(0)  # the next one comes when this one ends, and not within its end
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        return task
+
+
+async def test_who_has_no_turn_comes_before_those_who_have_some() -> None:
+    """However many of one client came before: it waits for itself."""
+    bulkhead = Bulkhead("searches", 2, 8, Metrics())
+    line = _Line(bulkhead)
+    async with _holding(bulkhead, 2):
+        async with _holding(bulkhead, 1, THIRD):  # beyond the limit, so that nobody else gets a turn until it ends
+            tasks = [await line.join(ONE, "one's"), await line.join(ONE, "one's"), await line.join(OTHER, "other's")]
+            assert line.came == []
+        await tasks[2]
+        assert line.came == ["other's"]
+    await asyncio.gather(*tasks)
+    assert line.came == ["other's", "one's", "one's"]
+
+
+async def test_who_has_no_turn_need_not_wait_for_those_of_another() -> None:
+    """One client of all that have none gets one beyond the limit, however far that has fallen."""
+    bulkhead = Bulkhead("searches", 4, 8, Metrics())
+    line = _Line(bulkhead)
+    async with _holding(bulkhead, 4):
+        bulkhead.limit = 2
+        async with _holding(bulkhead, 1, OTHER):
+            assert bulkhead.running == 5
+            tasks = [await line.join(OTHER, "other's"), await line.join(THIRD, "third's")]
+            assert line.came == []
+        await asyncio.gather(*tasks)  # while all of the first client run on
+        assert line.came == ["other's", "third's"]
+    assert bulkhead.running == 0
+
+
+async def test_whoever_waits_for_the_most_makes_room() -> None:
+    """Where there is no place left; who waits for as many itself is refused."""
+    bulkhead = Bulkhead("searches", 1, 3, Metrics())
+    line = _Line(bulkhead)
+    async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
+        greedy = [await line.join(ONE, f"one's {number}") for number in range(3)]
+        with pytest.raises(Overloaded):
+            bulkhead.refuse_if_full(ONE, SOON)
+        bulkhead.refuse_if_full(THIRD, SOON)
+        modest = await line.join(THIRD, "third's")
+        with pytest.raises(Overloaded):
+            await greedy[-1]
+        with pytest.raises(Overloaded):  # two of the first client wait, and with one more of the third as many of it
+            bulkhead.refuse_if_full(THIRD, SOON)
+    await asyncio.gather(modest, *greedy[:2])
+    assert sorted(line.came) == ["one's 0", "one's 1", "third's"]
+
+
+async def test_how_long_one_would_wait_is_known_by_client() -> None:
+    """A client with a long line of its own is refused, where another one would soon have its turn."""
+    bulkhead = await _taking_a_second(1)
+    line = _Line(bulkhead)
+    async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
+        waiting = [await line.join(ONE, f"one's {number}") for number in range(3)]
+        with pytest.raises(Overloaded):
+            bulkhead.refuse_if_full(ONE, 4)
+        bulkhead.refuse_if_full(THIRD, 2)
+    await asyncio.gather(*waiting)
+
+
+async def test_who_waits_in_vain_since_fewer_may_run_is_refused_then() -> None:
+    """And not after all its patience; those that will still have their turn in time wait on."""
+    bulkhead = await _taking_a_second(4)
+    line = _Line(bulkhead)
+    async with _holding(bulkhead, 4):
+        waiting = [await line.join(ONE, str(number), 1.5) for number in range(4)]
+        began = monotonic()
+        bulkhead.limit = 2  # where one turn comes in half a second
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert monotonic() - began < 0.1
+        assert [task.done() for task in waiting] == [False, False, False, True]
+        with pytest.raises(Overloaded):
+            await waiting[3]
+    await asyncio.gather(*waiting[:3])
 
 
 async def _all_turns_taken(client: httpx.AsyncClient, backend: FakeBackend, path: str) -> asyncio.Task[httpx.Response]:

@@ -21,10 +21,11 @@ async def test_searches_are_turned_away_while_more_come_than_can_be_answered(mon
     backend = FakeBackend(("a", 1.0))
     services = make_services({"bm25": backend})
 
-    waiting = list[float]()
+    waiting, clients = list[float](), set[str]()
 
-    def refuse(_: Bulkhead, patience: float) -> None:
+    def refuse(_: Bulkhead, client: str, patience: float) -> None:
         waiting.append(patience)
+        clients.add(client)
         raise Overloaded("32 searches run")
 
     async with running(services) as client:
@@ -46,14 +47,15 @@ async def test_searches_are_turned_away_while_more_come_than_can_be_answered(mon
     assert counted["embed_search_http_requests_total", (("route", "/search"), ("status", "503"))] == 3
     assert counted["embed_search_http_requests_total", (("route", "/search/stream"), ("status", "503"))] == 1
     assert waiting == [QUEUE_SHARE, QUEUE_SHARE, NEWEST_QUEUE_SHARE, QUEUE_SHARE]  # of a second
+    assert clients == {"address 127.0.0.1"}
     assert backend.begun["search"] == asked + 1
 
 
 async def test_who_may_not_search_is_told_that_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The door is behind the gate: however many come, nobody learns of it who has no key."""
 
-    def refuse(_: Bulkhead, patience: float) -> None:
-        raise Overloaded(f"{patience} s are too short")
+    def refuse(_: Bulkhead, client: str, patience: float) -> None:
+        raise Overloaded(f"{patience} s are too short for {client}")
 
     monkeypatch.setattr(Bulkhead, "refuse_if_full", refuse)
     gate = Gate(KeyRing(None, clock=time.monotonic), frozenset())

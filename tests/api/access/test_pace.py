@@ -47,7 +47,7 @@ async def test_the_limit_follows_the_processor() -> None:
     ended = asyncio.Event()
 
     async def search() -> None:
-        async with bulkhead.turn(60):
+        async with bulkhead.turn("address 192.0.2.1", 60):
             await ended.wait()
 
     async with paced(bulkhead, metrics), asyncio.TaskGroup() as group:
@@ -77,7 +77,7 @@ async def test_searches_that_only_wait_lower_nothing() -> None:
 
 
 async def _wait(bulkhead: Bulkhead, seconds: float) -> None:
-    async with bulkhead.turn(60):
+    async with bulkhead.turn("address 192.0.2.1", 60):
         await asyncio.sleep(seconds)
 
 

@@ -143,7 +143,7 @@ async def test_a_client_that_hangs_up_stops_its_work() -> None:
                 await serving
     assert slow.cancelled == 1
     assert [line["event"] for line in lines if "search" in line["event"]] == ["search abandoned"]
-    async with asyncio.timeout(PATIENCE_SECONDS), services.admission.searches.turn(0):
+    async with asyncio.timeout(PATIENCE_SECONDS), services.admission.searches.turn("address 192.0.2.1", 0):
         pass
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
-from indexer.embedding.process import MAX_WAITING
+from indexer.embedding.jobs import MAX_WAITING
+from indexer.embedding.protocol import MAX_QUERY_TOKENS
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from tests.system.waiting import until
 
@@ -103,6 +104,25 @@ async def test_a_long_query_is_cut_and_says_so(embedder: EmbedderProcess) -> Non
     cut, cut_was_cut = await embedder.embed_query(MANY_WORDS, soon())
     assert (was_cut, cut_was_cut) == (False, True)
     assert whole.shape == cut.shape == (384,)
+    fitting, was_cut = await embedder.embed_query(" ".join(["word"] * (MAX_QUERY_TOKENS - 2)), soon())
+    assert not was_cut
+    assert float(cut @ fitting) >= 0.99  # it is cut within a word
+
+
+async def test_a_short_query_does_not_wait_for_long_ones(embedder: EmbedderProcess) -> None:
+    """They came before it, and take many times as long; but for the one that is being computed, it is the first."""
+    ends = list[str]()
+
+    async def ask(text: str) -> None:
+        await embedder.embed_query(text, soon())
+        ends.append(text)
+
+    long = [f"{number} {MANY_WORDS}" for number in range(6)]
+    asking = [asyncio.create_task(ask(text)) for text in long]
+    await asyncio.sleep(0)
+    await asyncio.gather(*asking, ask("short"))
+    assert ends.index("short") <= 1
+    assert [text for text in ends if text != "short"] == long
 
 
 async def test_a_lone_surrogate_in_a_query_does_no_harm(embedder: EmbedderProcess) -> None:
@@ -155,9 +175,9 @@ async def test_a_query_does_not_wait_for_a_start(embedder: EmbedderProcess) -> N
 async def test_a_query_behind_a_deadly_text_is_told_at_once(embedder: EmbedderProcess) -> None:
     """It waits neither for the new process nor behind the documents that do."""
     deadly = asyncio.create_task(embedder.embed_documents(["word " * 500] * 64, soon()))
+    await asyncio.to_thread(busy, worker_of(embedder))
     waiting = asyncio.create_task(embedder.embed_documents(["short"], soon()))
     query = asyncio.create_task(embedder.embed_query("x", Deadline.after(20)))
-    await asyncio.to_thread(busy, worker_of(embedder))
     await killed(embedder)
     with pytest.raises(BackendStarting):
         await query
@@ -199,8 +219,8 @@ async def test_it_says_why_it_does_not_start_and_heals(model_path: Path, tmp_pat
 async def test_a_death_over_a_request_is_reported_to_it_alone(embedder: EmbedderProcess) -> None:
     """The request that was in work fails; those that waited behind it are answered."""
     slow = asyncio.create_task(embedder.embed_documents(["word " * 500] * 64, soon()))
-    waiting = asyncio.create_task(embedder.embed_documents(["short"], soon()))
     await asyncio.to_thread(busy, worker_of(embedder))
+    waiting = asyncio.create_task(embedder.embed_documents(["short"], soon()))
     os.kill(worker_of(embedder), signal.SIGABRT)
     with pytest.raises(EmbedderDied, match="status -6"):
         await slow

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from indexer.embedding.protocol import Response
+from indexer.embedder.protocol import Response
 
 MAX_WAITING: Final = 64
 

@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
+from indexer.embedder.protocol import LENGTH, MAX_FRAME_BYTES, ModelDescription, Refused, Response, response_decoder
 from indexer.embedding.errors import EmbedderDied, EmbeddingFault, TextTooLong
-from indexer.embedding.protocol import ModelDescription, Refused, Response, receive_frame, response_decoder
 
 START_TIMEOUT_SECONDS: Final = 120.0
 HANG_TIMEOUT_SECONDS: Final = 120.0
@@ -54,7 +54,7 @@ class WorkerLife:
     @classmethod
     async def spawn(cls, options: EmbedderOptions) -> "WorkerLife":
         """Start the process."""
-        command = [sys.executable, "-P", "-m", "indexer.embedding.worker", str(options.model)]
+        command = [sys.executable, "-P", "-m", "indexer.embedder.worker", str(options.model)]
         command += ["--threads", str(options.threads), "--nice", str(options.niceness), "--parent", str(os.getpid())]
         pipe = asyncio.subprocess.PIPE
         try:
@@ -151,3 +151,15 @@ def expect(response: Response, kind: type[T]) -> T:
     if isinstance(response, Refused):
         raise TextTooLong(response.detail) if response.too_long else EmbeddingFault(response.detail)
     raise EmbeddingFault(f"the embedder gave {type(response).__name__} where {kind.__name__} was due")
+
+
+async def receive_frame(stream: asyncio.StreamReader) -> bytes:
+    """As `indexer.embedder.protocol.read_frame`.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    (length,) = LENGTH.unpack(await stream.readexactly(LENGTH.size))
+    if length > MAX_FRAME_BYTES:
+        raise EOFError(f"a frame of {length} bytes is none of ours")
+    return await stream.readexactly(length)

@@ -18,10 +18,7 @@ import structlog
 
 from indexer.backoff import delay_after
 from indexer.deadline import Deadline
-from indexer.embedding.errors import EmbedderDied, EmbeddingFault
-from indexer.embedding.jobs import MAX_WAITING, Job, JobQueue
-from indexer.embedding.life import EmbedderOptions, WorkerLife, expect
-from indexer.embedding.protocol import (
+from indexer.embedder.protocol import (
     CountTokens,
     Embed,
     ModelDescription,
@@ -31,6 +28,9 @@ from indexer.embedding.protocol import (
     Vectors,
     encode_frame,
 )
+from indexer.embedding.errors import EmbedderDied, EmbeddingFault
+from indexer.embedding.jobs import MAX_WAITING, Job, JobQueue
+from indexer.embedding.life import EmbedderOptions, WorkerLife, expect
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from indexer.usual import UsualTime
 

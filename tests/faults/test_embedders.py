@@ -89,7 +89,7 @@ def test_an_embedder_that_stands_still(model_path: Path) -> None:
 
 def embedders(system: System) -> list[psutil.Process]:
     """Of the API's workers and of the indexer."""
-    return [found for parent in parents(system) for found in children_that_run("indexer.embedding.worker", parent)]
+    return [found for parent in parents(system) for found in children_that_run("indexer.embedder.worker", parent)]
 
 
 def parents(system: System) -> list[int]:

@@ -141,7 +141,7 @@ async def test_each_part_that_stands_still_is_told_by_name(watched: Watched) -> 
         assert parts["postgresql"]["message"]
         assert await watched.is_ready()
     await watched.heals()
-    with frozen(watched.processes("indexer.embedding.worker")):
+    with frozen(watched.processes("indexer.embedder.worker")):
         parts = await watched.will_be_sick("semantic", "model")
         assert parts["model"]["message"] == "the embedder took too long"
         assert await watched.is_ready()

@@ -25,7 +25,7 @@ _SOCKET: Final = "socket:"
 _REMOVED: Final = " (deleted)"
 """How the targets of /proc/PID/fd begin and end, of sockets and of files that are in no folder (proc_pid_fd(5))."""
 
-_EMBEDDER: Final = "indexer.embedding.worker"
+_EMBEDDER: Final = "indexer.embedder.worker"
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):

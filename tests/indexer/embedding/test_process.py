@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from indexer.deadline import Deadline
+from indexer.embedder.protocol import MAX_QUERY_TOKENS
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
 from indexer.embedding.jobs import MAX_WAITING
-from indexer.embedding.protocol import MAX_QUERY_TOKENS
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from tests.system.waiting import until
 

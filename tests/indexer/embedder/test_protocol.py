@@ -3,7 +3,7 @@ import io
 
 import pytest
 
-from indexer.embedding.protocol import (
+from indexer.embedder.protocol import (
     MAX_FRAME_BYTES,
     CountTokens,
     Embed,
@@ -11,10 +11,10 @@ from indexer.embedding.protocol import (
     Vectors,
     encode_frame,
     read_frame,
-    receive_frame,
     request_decoder,
     response_decoder,
 )
+from indexer.embedding.life import receive_frame
 
 
 async def received(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The embedder's own process: `python -m indexer.embedding.worker MODEL --threads N`.
+"""The embedder's own process: `python -m indexer.embedder.worker MODEL --threads N`.
 
 llama.cpp is C++ that aborts on a failed assertion and whose context no two threads may share, so it lives here alone,
 answers one request after the other over its standard streams, and ends when its parent does.
@@ -25,8 +25,8 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 
-from indexer.embedding.families import prefixes_for
-from indexer.embedding.protocol import (
+from indexer.embedder.families import prefixes_for
+from indexer.embedder.protocol import (
     MAX_QUERY_TOKENS,
     CountTokens,
     Embed,

@@ -1,6 +1,5 @@
 """What the embedder's process and its parent say to each other: msgpack frames, each with its length in front."""
 
-import asyncio
 import struct
 from typing import BinaryIO, Final
 
@@ -12,7 +11,8 @@ MAX_QUERY_TOKENS: Final = 128
 """As many as a passage has, which is what a query is compared with. Four times as many take five times as long, 0.35 s
 of a processor, for which all other queries wait."""
 
-_LENGTH: Final = struct.Struct(">I")
+LENGTH: Final = struct.Struct(">I")
+"""Of a frame, in front of it."""
 
 
 class CountTokens(msgspec.Struct, frozen=True, tag=True):
@@ -98,26 +98,14 @@ def encode_frame(message: Request | Response) -> bytes:
     data = _encoder.encode(message)
     if len(data) > MAX_FRAME_BYTES:
         raise ValueError(f"a frame must be at most {MAX_FRAME_BYTES} bytes, got {len(data)}")
-    return _LENGTH.pack(len(data)) + data
+    return LENGTH.pack(len(data)) + data
 
 
 def read_frame(stream: BinaryIO) -> bytes | None:
     """The next frame, or None when the other side is gone."""
-    header = stream.read(_LENGTH.size)
-    if len(header) < _LENGTH.size:
+    header = stream.read(LENGTH.size)
+    if len(header) < LENGTH.size:
         return None
-    (length,) = _LENGTH.unpack(header)
+    (length,) = LENGTH.unpack(header)
     data = stream.read(length) if length <= MAX_FRAME_BYTES else b""
     return data if len(data) == length else None
-
-
-async def receive_frame(stream: asyncio.StreamReader) -> bytes:
-    """As `read_frame`.
-
-    Raises:
-        EOFError: the other side is gone.
-    """
-    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    if length > MAX_FRAME_BYTES:
-        raise EOFError(f"a frame of {length} bytes is none of ours")
-    return await stream.readexactly(length)

@@ -1,6 +1,6 @@
 import pytest
 
-from indexer.embedding.families import Prefixes, prefixes_for
+from indexer.embedder.families import Prefixes, prefixes_for
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""Runs many histories, drawn by Hypothesis; what fails is made as short as it can be."""
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+
+import asyncpg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from indexer.semantic.schema import SCHEMA
+from tests.indexer.contract.harness import LocalIndex
+from tests.indexer.contract.history import STEPS, History, Step
+from tests.indexer.semantic.contract import SemanticIndex
+
+LEAST_STEPS, MOST_STEPS = 20, 50
+
+_HISTORIES = st.lists(STEPS, min_size=LEAST_STEPS, max_size=MOST_STEPS)
+_UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def local_histories(name: str, count: int) -> None:
+    """So many histories of an engine on local files."""
+
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=_UNHURRIED)
+    @given(steps=_HISTORIES)
+    def run(steps: list[Step]) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            asyncio.run(History(LocalIndex(name, Path(root))).take(steps))
+
+    run()
+
+
+def semantic_histories(database_dsn: str, model_path: Path, count: int) -> None:
+    """So many histories of the semantic index in one database."""
+    with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+        running = SemanticIndex.running(database_dsn, model_path)
+        index = runner.run(running.__aenter__())
+        stack.callback(lambda: runner.run(running.__aexit__(None, None, None)))
+
+        @settings(max_examples=count, deadline=None, database=None, suppress_health_check=_UNHURRIED)
+        @given(steps=_HISTORIES)
+        def run(steps: list[Step]) -> None:
+            runner.run(_empty(database_dsn))
+            runner.run(History(index).take(steps))
+
+        run()
+
+
+async def _empty(database_dsn: str) -> None:
+    connection = await asyncpg.connect(database_dsn)
+    try:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    finally:
+        await connection.close()

@@ -6,6 +6,7 @@ uvicorn bound a head, which is held in memory until it is whole: here it has `MA
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -42,6 +43,8 @@ class TimedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._held_back = False
         """Whether the application, not the client, stopped the body at some time since the timer was set."""
+        self._lost = False
+        self._tell_when_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         """A client is there; its request must follow."""
@@ -113,6 +116,16 @@ class TimedProtocol(HttpToolsProtocol):
         self._stop_reading_timer()
         self._stop_writing_timer()
         super().connection_lost(exc)
+        self._lost = True
+        if self._tell_when_lost is not None:
+            self._tell_when_lost()
+
+    def tell_when_lost(self, tell: Callable[[], None]) -> None:
+        """Call this when the connection is lost, or at once if it is."""
+        if self._lost:
+            tell()
+        else:
+            self._tell_when_lost = tell
 
     def _refuse(self, error: EmbedSearchError) -> None:
         self.transport.write(_refusal(error))

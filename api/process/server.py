@@ -47,6 +47,7 @@ def run(settings: Settings, *, factory: str = "api.process.worker:worker_app") -
         factory,
         factory=True,
         workers=settings.workers,
+        loop="api.process.accepting:new_event_loop",
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -131,6 +131,24 @@ _HALF_SENT = {
 }
 
 
+def test_workers_share_connections(two_workers: Server) -> None:
+    """However few clients there are, and however long they keep their connections, no worker has all of them."""
+    clients = [two_workers.new_client() for _ in range(6)]
+    try:
+        for client in clients:
+            assert client.get("/livez").is_success
+        held = [_established(pid, two_workers.port) for pid in two_workers.workers()]
+        assert min(held) >= len(clients) // 2 - 1, held
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _established(pid: int, port: int) -> int:
+    connections = psutil.Process(pid).net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED and each.laddr.port == port for each in connections)
+
+
 def test_clients_that_keep_the_server_waiting_are_cut(one_worker: Server) -> None:
     """A connection on which nothing more comes is closed after the time allowed, and not before."""
     with ThreadPoolExecutor(len(_HALF_SENT) + 1) as threads:

@@ -26,9 +26,13 @@ from api.process.protocol import TimedProtocol
 from indexer.deadline import Clock
 from streams.metrics import shared_directory
 
-LEFT_SECONDS: Final = 0.003
-LEFT_TIMES: Final = 3
+LEFT_SECONDS: Final = 0.001
+LEFT_TIMES: Final = 8
 """How often a connection is left to others: when all of them are busy, it is taken anyway."""
+
+MORE: Final = 1.25
+"""A worker has more than another from so many times its connections on: of few, each one counts, and hundreds that come
+at once are not taken two by two."""
 
 ALIVE_SECONDS: Final = 1.0
 """A worker that was not heard of for longer hangs, or is gone."""
@@ -94,7 +98,7 @@ class Connections:
     def is_more_than_another(self) -> bool:
         """Whether some other worker that is alive has fewer."""
         return any(
-            _ENTRY.unpack(other[:])[1] < self.open
+            MORE * _ENTRY.unpack(other[:])[1] < self.open
             for other in self._others.values()
             if self._silent_for(other) < ALIVE_SECONDS
         )

@@ -43,6 +43,16 @@ _SURE: Final = 0.7
 """Part of what a request will wait, that may be expected: one that is expected to wait as long as it will mostly does
 so for nothing, and is refused late."""
 
+_CROWDED: Final = 0.5
+"""Part of the latest requests that were refused, from which on most of those that wait do so in vain,"""
+
+_CROWDED_SECONDS: Final = 0.05
+"""and wait no longer than this. Else a queue may stand, which loses nobody as long as it does not grow (B. Maurer, Fail
+at scale, 2015, has it the other way about: there one that stands is a crowd)."""
+
+_LATEST: Final = 0.02
+"""Weight of one request in that part."""
+
 _QUEUED_FOR_EACH: Final = 8
 """Places in the queue for each search that may run; it is shorter where searches take long."""
 
@@ -67,6 +77,7 @@ class Bulkhead:
         self._usual = UsualTime()
         self._running = Counter[str]()
         self._beyond: str | None = None
+        self._refused_part = 0.0
         self._queue = FairQueue()
         self._arrivals = itertools.count()
 
@@ -103,7 +114,8 @@ class Bulkhead:
             self._begin(client)
         else:
             self.refuse_if_full(client, patience)
-            await self._wait(client, patience)
+            await self._wait(client, self._patience(patience))
+        self._refused_part *= 1 - _LATEST
         began = self._clock()
         try:
             yield
@@ -124,8 +136,11 @@ class Bulkhead:
         if self._has_turn_for(client):
             return
         expected = self._expected_seconds(self._queue.before(client, self._running))
-        if expected > _SURE * patience or not self._has_place_for(client):
+        if expected > _SURE * self._patience(patience) or not self._has_place_for(client):
             raise self._overloaded()
+
+    def _patience(self, patience: float) -> float:
+        return min(patience, _CROWDED_SECONDS) if self._refused_part > _CROWDED else patience
 
     def _has_turn_for(self, client: str) -> bool:
         """Whether one more of a client may run; while some wait, none may of theirs."""
@@ -193,6 +208,7 @@ class Bulkhead:
 
     def _overloaded(self) -> Overloaded:
         self._metrics.refused("concurrency")
+        self._refused_part += _LATEST * (1 - self._refused_part)
         return Overloaded(f"{self.running} {self._what} run, and {len(self._queue)} wait for their turn")
 
 

@@ -227,6 +227,33 @@ async def test_who_waits_in_vain_since_fewer_may_run_is_refused_then() -> None:
     await asyncio.gather(*waiting[:3])
 
 
+async def test_in_a_crowd_nobody_waits_for_long() -> None:
+    """Where most are refused, those that wait do so in vain as well; once turns are given, they may wait again."""
+    bulkhead = Bulkhead("searches", 1, 1, Metrics())
+
+    async def seconds_until_refused() -> float:
+        began = monotonic()
+        with pytest.raises(Overloaded):
+            async with bulkhead.turn(ONE, 0.3):
+                pytest.fail("there is no turn left")
+        return monotonic() - began
+
+    async with _holding(bulkhead, 1):
+        assert await seconds_until_refused() >= 0.3
+        waiting = asyncio.create_task(seconds_until_refused())
+        await asyncio.sleep(0)
+        for _ in range(50):
+            with pytest.raises(Overloaded):
+                bulkhead.refuse_if_full(ONE, 0.3)
+        await waiting
+        assert await seconds_until_refused() < 0.3
+    for _ in range(50):
+        async with bulkhead.turn(ONE, 0):
+            pass
+    async with _holding(bulkhead, 1):
+        assert await seconds_until_refused() >= 0.3
+
+
 async def _all_turns_taken(client: httpx.AsyncClient, backend: FakeBackend, path: str) -> asyncio.Task[httpx.Response]:
     request = asyncio.create_task(client.get(path))
     await backend.asked("search")

@@ -41,7 +41,6 @@ _BEAT_SECONDS: Final = 0.25
 _FORGET_SECONDS: Final = 60.0
 _SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _SHORTAGE_SECONDS: Final = 0.5
-_PREFIX: Final = "connections-"
 _ENTRY: Final = struct.Struct("=dd")
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -52,21 +51,23 @@ class Connections:
 
     Args:
         directory: that the workers share; None for a worker that is alone.
-        name: of this worker, which no other one has.
+        listener: names what they take connections from; those of another one do not count.
+        worker: names this one.
         clock: a monotonic clock, the same one in all processes of the machine.
 
     Attributes:
         open: how many this worker has.
     """
 
-    def __init__(self, directory: Path | None, name: str, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, directory: Path | None, listener: str, worker: str, *, clock: Clock = time.monotonic) -> None:
         self.open = 0
         self._clock = clock
         self._directory = directory
+        self._prefix = f"connections-{listener}-"
         self._own: mmap.mmap | None = None
         self._others: dict[Path, mmap.mmap] = {}
         if directory is not None:
-            self._path = directory / f"{_PREFIX}{name}"
+            self._path = directory / f"{self._prefix}{worker}"
             self._path.write_bytes(_ENTRY.pack(clock(), 0.0))  # alive at once, or another one would remove it
             self._own = _mapped(self._path, writes=True)
 
@@ -85,7 +86,7 @@ class Connections:
         self._write()
         if self._directory is None:
             return
-        found = {path for path in self._directory.glob(f"{_PREFIX}*") if path != self._path}
+        found = {path for path in self._directory.glob(f"{self._prefix}*") if path != self._path}
         for path in self._others.keys() - found:
             self._others.pop(path).close()
         for path in found - self._others.keys():
@@ -204,8 +205,6 @@ class Acceptor:
             self._timer = self._loop.call_later(_SHORTAGE_SECONDS, self._listen)
             return
         self._connections.made()
-        connection.setblocking(False)  # noqa: FBT003 - named so by the library
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         opening = self._loop.create_task(self._open(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
@@ -213,6 +212,8 @@ class Acceptor:
     async def _open(self, connection: socket.socket) -> None:
         protocol = self._factory()
         try:
+            connection.setblocking(False)  # noqa: FBT003 - named so by the library
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError as exc:  # the client is gone
             _log.debug("a connection was lost at once", reason=exc.strerror)
@@ -233,7 +234,8 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         **_: Any,  # noqa: ANN401 - what uvicorn says besides, which is true of the listener already
     ) -> Acceptor:
         sock.setblocking(False)  # noqa: FBT003 - named so by the library
-        return Acceptor(loop, sock, factory, Connections(shared_directory(), str(os.getpid())))
+        port = str(sock.getsockname()[1])
+        return Acceptor(loop, sock, factory, Connections(shared_directory(), port, str(os.getpid())))
 
     loop.create_server = create_server  # type: ignore[method-assign, assignment] # uvicorn has no other way in
     return loop

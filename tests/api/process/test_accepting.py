@@ -80,7 +80,7 @@ async def taken_by_all(workers: list[list[Connection]], count: int) -> None:
 
 async def test_workers_have_as_many_as_one_another(listener: socket.socket, tmp_path: Path) -> None:
     """However quick one of them is; and those that come when some are lost make up for it."""
-    connections = [Connections(tmp_path, name) for name in "ab"]
+    connections = [Connections(tmp_path, "80", name) for name in "ab"]
     async with AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(accepting(listener, each)) for each in connections]
         connections[0].beat()  # which has begun before the other was there
@@ -104,7 +104,7 @@ async def test_workers_have_as_many_as_one_another(listener: socket.socket, tmp_
 
 async def test_a_connection_that_no_other_takes_is_taken(listener: socket.socket, tmp_path: Path) -> None:
     """After it was left to others for a few milliseconds."""
-    idle, own = Connections(tmp_path, "idle"), Connections(tmp_path, "own")
+    idle, own = Connections(tmp_path, "80", "idle"), Connections(tmp_path, "80", "own")
     own.made()
     async with AsyncExitStack() as stack:
         worker = await stack.enter_async_context(accepting(listener, own))
@@ -120,7 +120,7 @@ async def test_a_connection_that_no_other_takes_is_taken(listener: socket.socket
 
 async def test_a_shortage_passes(listener: socket.socket) -> None:
     """What cannot be accepted now is accepted later."""
-    alone, refused, raised = Connections(None, "alone"), list[int](), list[object]()
+    alone, refused, raised = Connections(None, "80", "alone"), list[int](), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     async with AsyncExitStack() as stack:
         worker = await stack.enter_async_context(accepting(_Short(listener.dup(), refused), alone))
@@ -150,7 +150,7 @@ class _Short(socket.socket):
 
 def test_of_hundreds_not_each_one_counts(tmp_path: Path) -> None:
     """Workers that hundreds come to at once would wait for one another at each of them."""
-    own, other = Connections(tmp_path, "own"), Connections(tmp_path, "other")
+    own, other = Connections(tmp_path, "80", "own"), Connections(tmp_path, "80", "other")
     own.beat()
     for _ in range(80):
         other.made()
@@ -164,7 +164,7 @@ def test_of_hundreds_not_each_one_counts(tmp_path: Path) -> None:
 def test_who_has_not_been_heard_of_does_not_count(tmp_path: Path) -> None:
     """A worker that hangs, was killed or has ended would be left connections for ever."""
     now = 100.0
-    own, other = (Connections(tmp_path, name, clock=lambda: now) for name in ("own", "other"))
+    own, other = (Connections(tmp_path, "80", name, clock=lambda: now) for name in ("own", "other"))
     own.made()
     own.beat()
     assert own.is_more_than_another()
@@ -180,16 +180,26 @@ def test_who_has_not_been_heard_of_does_not_count(tmp_path: Path) -> None:
     assert not own.is_more_than_another()
 
 
+def test_workers_of_another_server_do_not_count(tmp_path: Path) -> None:
+    """They take no connections of this one, though they may share its directory."""
+    own, other = Connections(tmp_path, "80", "own"), Connections(tmp_path, "8080", "other")
+    own.made()
+    own.beat()
+    assert not own.is_more_than_another()
+    other.close()
+    assert Path(tmp_path / "connections-80-own").exists()
+
+
 def test_what_a_killed_worker_leaves_is_removed(tmp_path: Path) -> None:
     """In the end; a directory that lives on fills up with nothing."""
     now = 100.0
-    own, killed = (Connections(tmp_path, name, clock=lambda: now) for name in ("own", "killed"))
+    own, killed = (Connections(tmp_path, "80", name, clock=lambda: now) for name in ("own", "killed"))
     killed.beat()
     for _ in range(2):
         own.beat()
         assert len(list(tmp_path.iterdir())) == 2
         now += 50.0
     own.beat()
-    assert [path.name for path in tmp_path.iterdir()] == ["connections-own"]
+    assert [path.name for path in tmp_path.iterdir()] == ["connections-80-own"]
     own.close()
     assert not list(tmp_path.iterdir())

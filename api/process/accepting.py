@@ -147,7 +147,6 @@ class Acceptor:
         self._poll.register(listener, select.POLLIN)
         self._left = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
         self._opening: set[asyncio.Task[None]] = set()
         self._beating: asyncio.TimerHandle | None = None
         self._beat()
@@ -155,9 +154,6 @@ class Acceptor:
 
     def close(self) -> None:
         """Take no more; those that are there go on."""
-        if self._closed:
-            return
-        self._closed = True
         self._loop.remove_reader(self._listener.fileno())
         for timer in (self._timer, self._beating):
             if timer is not None:

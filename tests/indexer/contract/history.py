@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from indexer.dump import DumpedDocument, content_hash
+from indexer.writer import IndexWriter
 from streams.change import Change
 from streams.watermark import Watermark
 from tests.indexer.contract.changes import EPOCH_MS, delete, upsert
@@ -103,19 +104,22 @@ class History:
                             await writer.apply([self._put(*version)])
                             await writer.commit(self._commit())
                         if reopens:
-                            await writer.close()
-                            writer = await self._index.open_writer()
+                            writer = await self._reopened(writer)
                         else:
                             await self._check()
                     case Again(count=count):
                         await writer.apply(self._log[: self._committed_log][-count:])
                     case Reopen():
-                        await writer.close()
-                        self._forget()
-                        writer = await self._index.open_writer()
-                        assert (await writer.watermark()).offsets == self._read()
+                        writer = await self._reopened(writer)
         finally:
             await writer.close()
+
+    async def _reopened(self, writer: IndexWriter) -> IndexWriter:
+        await writer.close()
+        self._forget()
+        another = await self._index.open_writer()
+        assert (await another.watermark()).offsets == self._read()
+        return another
 
     def _put(self, number: int, body: int) -> Change:
         partition, name = number % PARTITIONS, f"d{number}"

@@ -28,8 +28,8 @@ from infra.verification.address import TopicAddress
 from streams.logs import configure_logs
 from streams.settings import METHODS, SEMANTIC, Settings, load_settings
 
-_NICENESS: Final = 10
-"""Searches go first."""
+_NICENESS: Final = 19
+"""Searches go first, with all of the processor that they want."""
 
 _defaults: Final = GateBounds()
 

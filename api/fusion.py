@@ -139,7 +139,7 @@ def _fuse_tier(rankings: Rankings, rule: FusionRule) -> list[_Placed]:
         for rank, (hit, part) in enumerate(zip(hits, _parts(method, hits, rule), strict=True), start=1):
             places.setdefault(hit.id, []).append((method, rank, hit, part))
     # An exactly rounded sum does not depend on the order of the methods: equal documents tie, and ids decide.
-    return sorted((-fsum(place[3] for place in of_one), name, of_one) for name, of_one in places.items())
+    return sorted((-fsum([part for _, _, _, part in of_one]), name, of_one) for name, of_one in places.items())
 
 
 def _written_out(placed: _Placed) -> FusedHit:

@@ -13,6 +13,7 @@ import tantivy
 
 from indexer.tantivy.schema import ID, POSITION
 from streams.change import Position
+from streams.document import DocumentId
 
 REMEMBERED_IDS: Final = 32_768
 """Of one generation; some 8 MB."""
@@ -39,9 +40,9 @@ class HitIds:
 
     def __init__(self, *, limit: int = REMEMBERED_IDS) -> None:
         self._limit = limit
-        self._known: dict[int, str] = {}
+        self._known: dict[int, DocumentId] = {}
 
-    def of(self, searcher: tantivy.Searcher, addresses: Sequence[tantivy.DocAddress]) -> list[str]:
+    def of(self, searcher: tantivy.Searcher, addresses: Sequence[tantivy.DocAddress]) -> list[DocumentId]:
         """The ids of the documents at some places of a snapshot, in their order."""
         positions: Sequence[Any] = searcher.fast_field_values(POSITION, list(addresses))  # integers, or None
         return [
@@ -53,8 +54,8 @@ class HitIds:
         """How many are remembered."""
         return len(self._known)
 
-    def _read(self, searcher: tantivy.Searcher, address: tantivy.DocAddress, position: int | None) -> str:
-        name = str(searcher.doc(address)[ID][0])
+    def _read(self, searcher: tantivy.Searcher, address: tantivy.DocAddress, position: int | None) -> DocumentId:
+        name = DocumentId(searcher.doc(address)[ID][0])
         if position is not None:
             if len(self._known) >= self._limit:
                 self._known.clear()

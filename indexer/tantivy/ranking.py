@@ -9,6 +9,7 @@ from typing import Final
 
 import tantivy
 
+from indexer.backend import Hit
 from indexer.errors import InvalidQuery
 from indexer.tantivy.hit_ids import HitIds
 
@@ -18,8 +19,8 @@ TIE_DEPTH: Final = 16_384
 
 def best_hits(
     searcher: tantivy.Searcher, ids: HitIds, query: tantivy.Query, limit: int, *, order_by: str | None = None
-) -> tuple[int, list[tuple[str, float]]]:
-    """How many documents match, and the best of them as (id, score), best first.
+) -> tuple[int, list[Hit]]:
+    """How many documents match, and the best of them, best first.
 
     Args:
         searcher: the snapshot to ask.
@@ -45,7 +46,7 @@ def best_hits(
     kept = [(-float(score), address) for score, address in hits if score >= cut]
     names = ids.of(searcher, [address for _, address in kept])
     ranked = sorted((negated, name) for (negated, _), name in zip(kept, names, strict=True))
-    return _total(result), [(name, -negated) for negated, name in ranked[:limit]]
+    return _total(result), [Hit(name, -negated) for negated, name in ranked[:limit]]
 
 
 def _total(result: tantivy.SearchResult) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import tantivy
 
-from indexer.backend import Answer, Hit, IndexStats, Query
+from indexer.backend import Answer, IndexStats, Query
 from indexer.deadline import Deadline
 from indexer.dump import BlockingDump, DumpedDocument, dumped
 from indexer.errors import BackendUnavailable, GenerationUnusable, IndexFault
@@ -88,9 +88,8 @@ class TantivySearcher:
             compiled = self._compiler.compile(understood.node, snapshot.searcher)
             query.deadline.check()
             among = narrowed(self._schema, compiled, query.only)
-            total, named = best_hits(snapshot.searcher, self._ids, among, query.limit)
+            total, hits = best_hits(snapshot.searcher, self._ids, among, query.limit)
             query.deadline.check()
-        hits = [Hit(DocumentId(name), score) for name, score in named]
         return Answer(hits, total, snapshot.watermark, detail=understood.detail)
 
     def newest(self, limit: int, deadline: Deadline, only: Filter = EVERYTHING) -> Answer:
@@ -99,8 +98,8 @@ class TantivySearcher:
             snapshot = self._snapshot()
             among = narrowed(self._schema, self._compiler.every_document(), only)
             deadline.check()
-            total, named = best_hits(snapshot.searcher, self._ids, among, limit, order_by=TIMESTAMP)
-        return Answer([Hit(DocumentId(name), score) for name, score in named], total, snapshot.watermark)
+            total, hits = best_hits(snapshot.searcher, self._ids, among, limit, order_by=TIMESTAMP)
+        return Answer(hits, total, snapshot.watermark)
 
     def count(self, asked: FacetQuery) -> FacetCounts:
         """As `SearchBackend.count`."""

@@ -24,9 +24,14 @@ def shared_directory() -> Path | None:
     return Path(directory) if directory else None
 
 
+@lru_cache(maxsize=1)  # asked for at every increment
 def process_identity() -> str:
     """Names this process among all that ever ran here."""
-    return _identity(os.getpid())
+    pid = os.getpid()
+    return f"{pid}-{_started(pid)}"
+
+
+os.register_at_fork(after_in_child=process_identity.cache_clear)
 
 
 def is_live(path: Path) -> bool:
@@ -44,11 +49,6 @@ def live_processes(directory: Path) -> list[psutil.Process]:
         except psutil.Error:  # it ended just now
             continue
     return found
-
-
-@lru_cache(maxsize=2)  # asked for at every increment; a second entry for the child of a fork
-def _identity(pid: int) -> str:
-    return f"{pid}-{_started(pid)}"
 
 
 def _pid(identity: str) -> int | None:

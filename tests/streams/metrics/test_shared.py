@@ -37,6 +37,17 @@ print("counted", flush=True)
 sys.stdin.read()
 """
 
+FORKING = """
+import os
+from streams.metrics import open_metrics
+metrics = open_metrics()
+metrics.indexed("bm25", "upsert")
+child = os.fork()
+metrics.indexed("bm25", "upsert")
+if child:
+    os.waitpid(child, 0)
+"""
+
 
 class Counting:
     """A process that has counted, and then waits to be killed."""
@@ -188,6 +199,14 @@ def test_a_torn_file_costs_itself_alone(directory: Path, torn: bytes) -> None:
         assert 'embed_search_index_operations_total{index="bm25",operation="upsert"} 3.0' in text
     assert not path.exists()
     assert path.with_name(path.name + BAD_SUFFIX).read_bytes() == torn
+
+
+def test_a_child_is_not_taken_for_its_parent(directory: Path) -> None:
+    """A process that was forked writes into files of its own, although its parent's name was known when it began."""
+    environment = {**os.environ, MULTIPROCESS_VARIABLE: str(directory)}
+    subprocess.run([sys.executable, "-c", FORKING], env=environment, check=True, timeout=60)
+    assert len(list(directory.glob("counter_*.db"))) == 2
+    assert read_shared(directory)[UPSERTS] == 3
 
 
 def test_a_file_without_a_byte_is_not_torn(directory: Path) -> None:

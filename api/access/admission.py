@@ -40,8 +40,9 @@ NEWEST_QUEUE_SHARE: Final = 0.8
 PUBLICATION_PATIENCE_SECONDS: Final = 2.0
 
 _SURE: Final = 0.7
-"""Part of what a request will wait, that may be expected: one that is expected to wait as long as it will mostly does
-so for nothing, and is refused late."""
+"""Part of what a request will wait, that may be expected in a crowd: one that is expected to wait as long as it will
+mostly does so for nothing there, and is refused late. Where hardly any are refused, what is expected comes from a
+moment that has passed, and it may wait."""
 
 _CROWDED: Final = 0.5
 """Part of the latest requests that were refused, from which on most of those that wait do so in vain,"""
@@ -136,11 +137,14 @@ class Bulkhead:
         if self._has_turn_for(client):
             return
         expected = self._expected_seconds(self._queue.before(client, self._running))
-        if expected > _SURE * self._patience(patience) or not self._has_place_for(client):
+        if expected > self._sure() * self._patience(patience) or not self._has_place_for(client):
             raise self._overloaded()
 
     def _patience(self, patience: float) -> float:
         return min(patience, _CROWDED_SECONDS) if self._refused_part > _CROWDED else patience
+
+    def _sure(self) -> float:
+        return 1 - (1 - _SURE) * min(1.0, self._refused_part / _CROWDED)
 
     def _has_turn_for(self, client: str) -> bool:
         """Whether one more of a client may run; while some wait, none may of theirs."""

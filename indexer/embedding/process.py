@@ -39,7 +39,7 @@ BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 LASTED_SECONDS: Final = 10.0
 """A process that has run for so long did not die of its start."""
 
-_QUEUE_SHARE: Final = 0.25
+_QUEUE_SHARE: Final = 0.4
 """Of a query's time, that it may wait for its turn. What comes after the embedder takes some of it too, and a vector
 that is late was computed for nothing."""
 

@@ -1,7 +1,6 @@
 """Looks at the system once a second and writes down what it sees: a day of samples lies on disk, and not in memory."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Sampler:
-    """Takes samples.
+    """Takes samples of a system whose indexes have read all when it begins.
 
     Args:
         url: of the API.
@@ -60,7 +59,7 @@ class Sampler:
         self._table = table
         self._file = file
         self._clock = clock
-        self._lag = LagWatch()
+        self._lag = LagWatch(level_at=0.0)
         self.phase = ""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -93,9 +92,13 @@ class LagWatch:
 
     The newest record that was read is as old as the topic was quiet, whatever is left since; and what is left is no
     older than the last look at which nothing was.
+
+    Args:
+        level_at: when that was of all indexes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, level_at: float) -> None:
+        self._began = level_at
         self._level_at: dict[str, float] = {}
 
     def at_most(self, at: float, lag: Mapping[str, float]) -> dict[str, float]:
@@ -106,7 +109,7 @@ class LagWatch:
             lag: as `lag_of`.
         """
         self._level_at |= {name: at for name, seconds in lag.items() if not seconds}
-        return {name: min(seconds, at - self._level_at.get(name, -math.inf)) for name, seconds in lag.items()}
+        return {name: min(seconds, at - self._level_at.get(name, self._began)) for name, seconds in lag.items()}
 
 
 def at_rest(health: Mapping[str, Any]) -> bool:

@@ -88,15 +88,28 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
     bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
         began = monotonic()
-        for patience in (0.4, 0.6):  # half a second is expected, and whoever has little more would wait in vain
+        for patience in (0.2, 0.45):  # half a second is expected
             with pytest.raises(Overloaded, match="and 0 wait"):
                 async with bulkhead.turn(ONE, patience):
                     pytest.fail("there is no turn left")
         assert monotonic() - began < 0.1
         with pytest.raises(Overloaded):
-            async with bulkhead.turn(ONE, 0.8):
+            async with bulkhead.turn(ONE, 0.6):
                 pytest.fail("there is no turn left")
-        assert monotonic() - began >= 0.8
+        assert monotonic() - began >= 0.6
+
+
+async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
+    """Whoever has little more than what is expected waits in vain where many do, and not after a bad moment."""
+    bulkhead = await _taking_a_second(2)
+    async with _holding(bulkhead, 2):
+        bulkhead.refuse_if_full(ONE, 0.6)  # half a second is expected
+        for _ in range(25):
+            with pytest.raises(Overloaded):
+                bulkhead.refuse_if_full(ONE, 0)
+        with pytest.raises(Overloaded):
+            bulkhead.refuse_if_full(ONE, 0.6)
+        bulkhead.refuse_if_full(ONE, 0.8)
 
 
 async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
@@ -105,7 +118,7 @@ async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn()
     bulkhead.refuse_if_full(ONE, 0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):
-            bulkhead.refuse_if_full(ONE, 1.2)
+            bulkhead.refuse_if_full(ONE, 0.9)
         bulkhead.refuse_if_full(ONE, 1.6)
     bulkhead.refuse_if_full(ONE, 0)
 
@@ -206,7 +219,7 @@ async def test_how_long_one_would_wait_is_known_by_client() -> None:
     async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
         waiting = [await line.join(ONE, f"one's {number}") for number in range(3)]
         with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 4)
+            bulkhead.refuse_if_full(ONE, 3.5)
         bulkhead.refuse_if_full(THIRD, 2)
     await asyncio.gather(*waiting)
 

@@ -67,7 +67,8 @@ class JobQueue:
 
     async def get(self) -> Job:
         """The next one, when there is one."""
-        await self._filled.wait()
+        while not self._heap:  # all may be taken before one that was told of a job gets to run
+            await self._filled.wait()
         _, _, job = heapq.heappop(self._heap)
         if not self._heap:
             self._filled.clear()

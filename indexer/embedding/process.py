@@ -36,8 +36,8 @@ from indexer.usual import UsualTime
 
 BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
-LASTED_SECONDS: Final = 10.0
-"""A process that has run for so long did not die of its start."""
+LASTED_SECONDS: Final = BACKOFF_SECONDS[-1]
+"""A process that has run for so long did not die of its start: that of a worker whom nobody asks answers nothing."""
 
 _QUEUE_SHARE: Final = 0.4
 """Of a query's time, that it may wait for its turn. What comes after the embedder takes some of it too, and a vector
@@ -99,6 +99,8 @@ class EmbedderProcess:
             await embedder.close()
             raise
         embedder._tasks = [asyncio.create_task(embedder._serve()), asyncio.create_task(embedder._keep_alive())]
+        for task in embedder._tasks:
+            task.add_done_callback(_tell_of_fault)
         return embedder
 
     @property
@@ -303,6 +305,12 @@ class EmbedderProcess:
 
     def _rows(self, vectors: Vectors) -> Vectors32:
         return np.frombuffer(vectors.data, dtype="<f4").reshape(-1, self.description.dimensions)
+
+
+def _tell_of_fault(task: asyncio.Task[None]) -> None:
+    """A task that should never have ended; whoever asks from now on only learns that there is no embedder."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("embedder is not attended any more", exc_info=error)
 
 
 def _starting() -> BackendStarting:

@@ -31,6 +31,19 @@ async def test_who_takes_waits_for_one() -> None:
     assert await taking is one
 
 
+async def test_whoever_waits_outlives_that_all_are_taken() -> None:
+    """It was told of a job, which is taken before it runs: it waits for the next one, or nobody would be answered."""
+    queue, one = JobQueue(), job()
+    taking = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.put(job())
+    queue.take_all()
+    await asyncio.sleep(0)
+    assert not taking.done()
+    queue.put(one)
+    assert await taking is one
+
+
 async def test_all_can_be_taken() -> None:
     """In their order, and none is left."""
     queue, long, short = JobQueue(), job(5_000), job()

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import structlog
 
 from indexer.backoff import delay_after
+from indexer.beside import unending
 from indexer.deadline import Deadline
 from indexer.embedder.protocol import (
     CountTokens,
@@ -98,9 +99,7 @@ class EmbedderProcess:
         except BaseException:
             await embedder.close()
             raise
-        embedder._tasks = [asyncio.create_task(embedder._serve()), asyncio.create_task(embedder._keep_alive())]
-        for task in embedder._tasks:
-            task.add_done_callback(_tell_of_fault)
+        embedder._tasks = [unending(embedder._serve()), unending(embedder._keep_alive())]
         return embedder
 
     @property
@@ -305,12 +304,6 @@ class EmbedderProcess:
 
     def _rows(self, vectors: Vectors) -> Vectors32:
         return np.frombuffer(vectors.data, dtype="<f4").reshape(-1, self.description.dimensions)
-
-
-def _tell_of_fault(task: asyncio.Task[None]) -> None:
-    """A task that should never have ended; whoever asks from now on only learns that there is no embedder."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("embedder is not attended any more", exc_info=error)
 
 
 def _starting() -> BackendStarting:

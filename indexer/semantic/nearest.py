@@ -137,10 +137,7 @@ class Candidates:
     def __init__(self, row: Any, depth: int, limit: int) -> None:  # noqa: ANN401 - asyncpg ships no types
         self.total: int = row["documents"]
         columns = [row[name] or () for name in ("ids", "distances", "starts", "ends")]
-        self.hits = [
-            Hit(document_id, 1 - distance, (start, end) if end else None)
-            for document_id, distance, start, end in zip(*columns, strict=True)
-        ]
+        self.hits = [_hit(*passage) for passage in zip(*columns, strict=True)]
         self.went_on = row["passages"] == depth
         # What ties with the last hit must have been seen too, or the order of ids would depend on the limit.
         settled = self.total > limit and row["farthest"] > 1 - self.hits[limit - 1].score

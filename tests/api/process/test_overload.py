@@ -1,5 +1,8 @@
 """A server that is asked five times as much as it can do goes on doing nearly all that it can."""
 
+from statistics import median
+
+import msgspec
 import pytest
 
 from tests.api.fake_worker import BUSY_QUERY, PACED_QUERY
@@ -14,8 +17,21 @@ SECONDS = 4.0
 _OPENED = ("embed_search_breaker_changes_total", (("method", "bm25"), ("state", "open")))
 
 
-async def test_goodput_at_five_times_the_capacity() -> None:
-    """At least 80 % of the answers that it gives to as many clients as it serves; the rest is refused soon."""
+class _Round(msgspec.Struct, frozen=True):
+    """What a server did at five times its capacity, in one of several rounds.
+
+    Attributes:
+        goodput: answers a second, as a part of those at its capacity.
+        answered: seconds of all but one in a hundred of the answers, at most.
+        refused: seconds of half of the refusals, at most.
+    """
+
+    goodput: float
+    answered: float
+    refused: float
+
+
+async def _round() -> _Round:
     with serving(1, {"EMBED_SEARCH_MAX_SEARCHES": "16"}) as server:
         load = Load(server.port, f"/search?q={PACED_QUERY}&methods=bm25")
         healthy = await load.closed_loop(8, SECONDS)
@@ -25,13 +41,23 @@ async def test_goodput_at_five_times_the_capacity() -> None:
         answered = [sample for sample in overloaded if sample.status == 200]
         refused = [sample for sample in overloaded if sample.status == 503]
         assert len(answered) + len(refused) == len(overloaded)
-        assert len(answered) / SECONDS >= 0.8 * capacity
-        assert quantile(answered, 0.99) < 1.0
-        assert quantile(refused, 0.5) < 0.1
         after = await load.closed_loop(8, SECONDS / 4)
         assert {sample.status for sample in after} == {200}
         counted = parse(server.client.get("/metrics").text)
         assert _OPENED not in counted, "overload was taken for a failure of the method"
+    return _Round(len(answered) / SECONDS / capacity, quantile(answered, 0.99), quantile(refused, 0.5))
+
+
+async def test_goodput_at_five_times_the_capacity() -> None:
+    """At least 80 % of the answers that it gives to as many clients as it serves; the rest is refused soon.
+
+    The two slowest of two hundred answers decide, which a machine that stands still for a quarter of a second makes
+    too slow by itself: so the median of three servers is judged.
+    """
+    rounds = [await _round() for _ in range(3)]
+    assert median(each.goodput for each in rounds) >= 0.8
+    assert median(each.answered for each in rounds) < 1.0
+    assert median(each.refused for each in rounds) < 0.1
 
 
 async def test_searches_run_at_a_time_as_the_processor_allows() -> None:

@@ -17,11 +17,13 @@ class Deadline(msgspec.Struct, frozen=True):
         expires_at: reading of the clock, in seconds, at which the time is up.
         clock: the monotonic clock.
         hurried: a client chose it, and gives less time than we would: missing it is nobody's failure.
+        patience: part of the usual time that may be spent in a queue, 0 to 1; less where others wait for the end.
     """
 
     expires_at: float
     clock: Clock = time.monotonic
     hurried: bool = False
+    patience: float = 1.0
 
     @classmethod
     def after(cls, seconds: float, clock: Clock = time.monotonic) -> "Deadline":
@@ -30,7 +32,7 @@ class Deadline(msgspec.Struct, frozen=True):
 
     def within(self, seconds: float) -> "Deadline":
         """A deadline for a part of the work: `seconds` from now, and never later than this one."""
-        return Deadline(min(self.expires_at, self.clock() + seconds), self.clock, self.hurried)
+        return msgspec.structs.replace(self, expires_at=min(self.expires_at, self.clock() + seconds))
 
     def remaining(self) -> float:
         """Seconds left, never negative."""

@@ -88,6 +88,11 @@ class Bulkhead:
         return self._running.total()
 
     @property
+    def pressure(self) -> float:
+        """How many wait for their turn, as a part of those that may run; 1 at most."""
+        return min(1.0, len(self._queue) / self._limit)
+
+    @property
     def limit(self) -> int:
         """How many may run at a time; what runs beyond a limit that falls runs on."""
         return self._limit

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from api.access.admission import NEWEST_QUEUE_SHARE, QUEUE_SHARE, Admission
 from api.errors import SearchUnavailable
 from api.fusion import FusedOrder, FusionRule, depth_for, fuse
@@ -78,7 +80,10 @@ class Searcher:
         admission = self._admission.searches if plan.token is None else self._admission.waiters
         share = NEWEST_QUEUE_SHARE if plan.query is None else QUEUE_SHARE
         async with admission.turn(client, share * deadline.remaining()):
-            outcomes = await self._ask(plan, _with_time_to_fetch(deadline), on_outcome)
+            # While others wait for their turn, none of several methods is worth that this one waits in a queue again.
+            patience = 1 - self._admission.searches.pressure if len(plan.methods) > 1 else 1.0
+            asked = msgspec.structs.replace(_with_time_to_fetch(deadline), patience=patience)
+            outcomes = await self._ask(plan, asked, on_outcome)
             return await self._answer(plan, trace_id, began, deadline, outcomes)
 
     async def _answer(

@@ -41,8 +41,8 @@ LASTED_SECONDS: Final = BACKOFF_SECONDS[-1]
 """A process that has run for so long did not die of its start: that of a worker whom nobody asks answers nothing."""
 
 _QUEUE_SHARE: Final = 0.4
-"""Of a query's time, that it may wait for its turn. What comes after the embedder takes some of it too, and a vector
-that is late was computed for nothing."""
+"""Of a query's time, that it may wait for its turn if it has all patience. What comes after the embedder takes some of
+it too, and a vector that is late was computed for nothing."""
 
 _COUNT_BATCH: Final = 10_000
 _PATIENCE: Final = 0.1
@@ -220,7 +220,7 @@ class EmbedderProcess:
     def _refuse_a_long_wait(self, frame: bytes, deadline: Deadline) -> None:
         """Tell a query at once that its turn would come too late; those before it are as many as can be answered."""
         waiting = self._jobs.before(frame)
-        if waiting * self._usual.seconds > _QUEUE_SHARE * deadline.remaining():
+        if waiting * self._usual.seconds > _QUEUE_SHARE * deadline.patience * deadline.remaining():
             raise BackendBusy(f"{waiting} requests are waiting for the embedder")
 
     async def _wait_a_little(self, deadline: Deadline) -> None:

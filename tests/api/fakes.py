@@ -36,6 +36,7 @@ class FakeBackend:
         begun: how often each operation was begun.
         searches: limits of the searches so far.
         filters: of what was asked so far; they change nothing here.
+        patience: of the searches so far.
         counts: what was to be counted so far.
         explained: ids of what was to be explained so far.
         fetched: ids of the fetches so far.
@@ -56,6 +57,7 @@ class FakeBackend:
         self._beginning = asyncio.Condition()
         self.searches: list[int] = []
         self.filters: list[Filter] = []
+        self.patience: list[float] = []
         self.counts: list[FacetQuery] = []
         self.explained: list[list[DocumentId]] = []
         self.fetched: list[list[DocumentId]] = []
@@ -68,6 +70,7 @@ class FakeBackend:
         assert 1 <= query.limit <= 10_000, "limits are bounded before they get here"
         self.searches.append(query.limit)
         self.filters.append(query.only)
+        self.patience.append(query.deadline.patience)
         await self._begin("search", query.deadline)
         return Answer(self.ranking[: query.limit], len(self.ranking), self._watermark(), detail=self.detail)
 

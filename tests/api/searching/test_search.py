@@ -12,6 +12,7 @@ from indexer.resources import MemoryGuard, MemoryLimit
 from streams.watermark import Token
 from tests.api.application import Json, make_services, running
 from tests.api.fakes import FakeBackend, NativePanic, stored
+from tests.system.waiting import until
 
 
 async def _search(client: httpx.AsyncClient, **request: Any) -> Json:
@@ -250,6 +251,26 @@ async def test_a_document_deleted_since_the_search_is_left_out() -> None:
     async with running(make_services(backends)) as client:
         answer = await _search(client)
     assert _ids(answer) == ["b"]
+
+
+@pytest.mark.parametrize(("methods", "patience"), [(["bm25", "semantic"], 0.5), (["semantic"], 1.0)])
+async def test_a_search_has_less_patience_while_others_wait_for_their_turn(methods: list[str], patience: float) -> None:
+    """It gives up what would keep it in another queue, unless that is all that it asks for."""
+    backends = {name: FakeBackend(("a", 1.0)) for name in ("native", "bm25", "semantic")}
+    backends["native"].hang = frozenset({"search"})
+    services = make_services(backends, max_searches=2)
+
+    async def two_wait() -> bool:
+        return services.admission.searches.pressure == 1.0
+
+    async with running(services) as client:
+        begun = [asyncio.create_task(_search(client, timeout_ms=60_000, methods=["native"])) for _ in range(2)]
+        waiting = [asyncio.create_task(_search(client, timeout_ms=60_000, methods=methods)) for _ in range(2)]
+        await until(two_wait, "two wait")
+        begun[0].cancel()
+        await asyncio.gather(*waiting)
+        begun[1].cancel()
+    assert backends["semantic"].patience == [patience, 1.0]
 
 
 async def test_weights_and_kind_of_the_request_count() -> None:

@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -273,6 +274,18 @@ async def test_a_query_whose_turn_would_come_too_late_is_refused_at_once(embedde
     assert len(refused) >= 10
     assert max(refused) < in_time
     await patient
+
+
+async def test_a_query_without_patience_is_answered_where_none_is_before_it(embedder: EmbedderProcess) -> None:
+    """It waits for no other, whatever time it has; the embedder is kept busy with what it may still take."""
+    await embedder.embed_query("by which it learns how long one takes", soon())
+    hasty = msgspec.structs.replace(soon(), patience=0.0)
+    await embedder.embed_query("nobody else asks", hasty)
+    others = [asyncio.create_task(embedder.embed_query(f"one with patience, number {n}", soon())) for n in range(4)]
+    await asyncio.sleep(0)
+    with pytest.raises(BackendBusy, match="requests are waiting"):
+        await embedder.embed_query("others ask", hasty)
+    await asyncio.gather(*others)
 
 
 async def test_closing_ends_the_process(model_path: Path) -> None:

@@ -26,7 +26,7 @@ from indexer.analysis import analyzer_name, get_analyzer
 from indexer.backend import SearchBackend
 from indexer.native import compile_pattern
 from indexer.registry import open_backend, open_catalogue
-from indexer.resources import FileHandlePool, MemoryGuard, memory_limit, watched
+from indexer.resources import FileHandlePool, MemoryGuard, memory_limit, share_arenas, watched
 from streams.logs import configure_logs
 from streams.metrics import Metrics, open_metrics, shared_directory
 from streams.settings import Settings, load_settings
@@ -47,6 +47,7 @@ def make_worker_app(opens: OpenBackend) -> ASGIApp:
     Args:
         opens: as `indexer.registry.open_backend`.
     """
+    share_arenas()
     settings = load_settings()
     configure_logs(settings.log_level)
     metrics = open_metrics()

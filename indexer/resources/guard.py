@@ -5,11 +5,9 @@ wait and come back, and an indexer stops reading for a while.
 """
 
 import asyncio
-import ctypes
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -17,6 +15,7 @@ import structlog
 from indexer.beside import beside
 from indexer.deadline import Clock
 from indexer.errors import OutOfMemory
+from indexer.resources.c_heap import trim_heap
 from indexer.resources.memory import MemoryLimit
 from indexer.resources.pressure import Pressure, pressure_after
 
@@ -101,24 +100,9 @@ def watched(guard: MemoryGuard) -> AbstractAsyncContextManager[None]:
     return beside(_watch(guard))
 
 
-def trim_heap() -> None:
-    """Give free memory of the C heap back to the kernel, where the C library is glibc: free() alone keeps most."""
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
-
-
 async def _watch(guard: MemoryGuard) -> None:
     while True:
         guard.sample()
         if guard.relief_due():
             await guard.relieve()
         await asyncio.sleep(SAMPLE_SECONDS)
-
-
-@lru_cache(maxsize=1)
-def _malloc_trim() -> Callable[[int], int] | None:
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return None

@@ -9,7 +9,7 @@ import click
 
 from indexer.halt_notes import HaltNotes
 from indexer.health.progress import Progress
-from indexer.resources import MemoryGuard, limit_open_files, memory_limit, watched
+from indexer.resources import MemoryGuard, limit_open_files, memory_limit, share_arenas, watched
 from indexer.run import run_indexer
 from infra.cli.stores import require_stores
 from infra.jobs.clerk import Clerk
@@ -25,6 +25,7 @@ from streams.tracing import Tracer
 @click.argument("names", nargs=-1, type=click.Choice(METHODS))
 def index_command(names: tuple[str, ...]) -> None:
     """Run the indexers NAMES; all that the settings list, if none is named."""
+    share_arenas()
     settings = load_settings()
     configure_logs(settings.log_level)
     chosen = names or settings.indexes

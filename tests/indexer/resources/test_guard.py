@@ -6,8 +6,7 @@ import pytest
 
 from indexer.errors import OutOfMemory
 from indexer.resources import MemoryGuard, MemoryLimit, Pressure, watched
-from indexer.resources.guard import FRESH_SECONDS, RELIEF_SECONDS, trim_heap
-from indexer.resources.memory import process_bytes
+from indexer.resources.guard import FRESH_SECONDS, RELIEF_SECONDS
 
 PATIENCE = 10.0
 
@@ -80,14 +79,3 @@ async def test_a_watched_guard_is_watched_to_the_end_of_the_block_only() -> None
     async with watched(Machine().guard):
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before
-
-
-def test_trimming_gives_the_heap_back() -> None:
-    """Small pieces that were freed stay with the C library until it is told."""
-    pieces = [bytes(600) for _ in range(200_000)]  # above what Python's own allocator keeps for itself
-    kept = [pieces[-1]]
-    full = process_bytes()
-    del pieces
-    trim_heap()
-    assert full - process_bytes() > 60 << 20
-    assert len(kept[0]) == 600

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import tantivy
@@ -43,6 +43,10 @@ from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.watermark import Watermark
 
+REOPENED_AFTER: Final = 1_000
+"""Commits that are seen until the index is opened anew. Tantivy (0.26) remembers the path of each file that it has
+opened for as long as the index is open, gone or not: 200 bytes a file, and some seven files a commit."""
+
 _FETCH_BATCH = 1_000
 
 _decoder = msgspec.json.Decoder(StoredDocument)
@@ -61,19 +65,22 @@ class TantivySearcher:
 
     Args:
         generation: what to search.
+        reopened_after: as `REOPENED_AFTER`.
 
     Raises:
         BackendUnavailable: its writer has not made it yet.
         GenerationUnusable: it is damaged; rebuild it.
     """
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, *, reopened_after: int = REOPENED_AFTER) -> None:
         if not index_exists(generation):
             raise BackendUnavailable(f"{generation.directory} was not written yet")
         self._generation = generation
         self._created_at = generation.created_at
         self._manifest = os.fspath(segments_directory(generation) / MANIFEST)
         self._index = open_index(generation)
+        self._reopened_after = reopened_after
+        self._commits = 0
         self._schema = self._index.schema
         self._compiler = Compiler(self._schema, generation.settings.analyzer)
         self._lock = Lock()
@@ -178,7 +185,10 @@ class TantivySearcher:
         if seen is not None and seen.stamp == stamp:
             return seen
         with self._lock:
+            if self._commits >= self._reopened_after:
+                self._index, self._commits = open_index(self._generation), 0
             self._index.reload()
+            self._commits += 1
             searcher = self._index.searcher()
             watermark = recover_watermark(self._generation, self._schema, searcher)
             self._seen = _Snapshot(stamp, searcher, watermark)

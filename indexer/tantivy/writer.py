@@ -53,6 +53,10 @@ from streams.watermark import Watermark
 
 LOCK_TIMEOUT_SECONDS: Final = 10.0
 
+RENEWED_AFTER: Final = 10_000
+"""Commits until the writer opens everything anew, as `indexer.tantivy.searcher.REOPENED_AFTER` says why: seldom, for
+it waits for the merges that go on."""
+
 _MEMORY_BYTES: Final = 64_000_000
 _NO_ID: Final = ""
 """Which no document has."""
@@ -69,14 +73,23 @@ class TantivyWriter:
     Args:
         generation: what to write.
         lock_timeout: seconds to wait for another writer to let go, as one that was just killed does.
+        renewed_after: as `RENEWED_AFTER`.
 
     Raises:
         WriterLocked: another process writes this generation.
         GenerationUnusable: the index is damaged; rebuild it.
     """
 
-    def __init__(self, generation: Generation, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        lock_timeout: float = LOCK_TIMEOUT_SECONDS,
+        renewed_after: int = RENEWED_AFTER,
+    ) -> None:
         self._generation = generation
+        self._renewed_after = renewed_after
+        self._commits = 0
         self._pending: dict[str, Position] = {}
         self._scrub: Scrub | None = None
         self._index: tantivy.Index | None = _open_or_create(generation)
@@ -100,6 +113,7 @@ class TantivyWriter:
     def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         """As `IndexWriter.apply`; nothing is ever rejected."""
         with self._first_fault_is_the_last():
+            self._renew_if_due()
             with self._reading():
                 overtaken = self._overtaken(changes)
             for change in changes:
@@ -127,6 +141,7 @@ class TantivyWriter:
             write_sidecar(self._generation, watermark)
         self._watermark = watermark
         self._pending.clear()
+        self._commits += 1
 
     def check(self) -> None:
         """As `IndexWriter.check`; tells what was found when all files were read through.
@@ -170,6 +185,16 @@ class TantivyWriter:
             if is_engine_fault(exc) and not isinstance(exc, IndexFault):
                 inspect(self._generation, lambda: None)
             raise
+
+    def _renew_if_due(self) -> None:
+        if self._commits < self._renewed_after or self._pending:
+            return
+        self._engine().wait_merging_threads()
+        self._writer = self._index = None
+        self._index = open_index(self._generation)
+        self._writer = _lock(self._index, self._generation, LOCK_TIMEOUT_SECONDS)
+        _use_up_first_stamp(self._writer)
+        self._commits = 0
 
     def _engine(self) -> tantivy.IndexWriter:
         """Use the result at once: a variable in some frame of a traceback would keep the lock."""

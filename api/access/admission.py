@@ -6,9 +6,7 @@ another end, whatever it is that they do.
 More searches at a time than there are processors for do not make more answers, but later ones, until all of them come
 too late. So with too many, some are refused within milliseconds, and the rest are answered as if these were not there.
 Whether a request would wait too long is known before it waits: those before it, times what one takes, by those that
-run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961); or times what lies between the ends of
-two, if that is less. The former is too much after a moment in which nothing went on: all that ran took so much longer,
-and fewer may run from then on. The latter is too much where few ask. It is known anew when fewer may run.
+run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961). It is known anew when fewer may run.
 """
 
 import asyncio
@@ -78,8 +76,6 @@ class Bulkhead:
         self._metrics = metrics
         self._clock = clock
         self._usual = UsualTime()
-        self._between_ends = UsualTime()
-        self._ended_at = clock()
         self._running = Counter[str]()
         self._beyond: str | None = None
         self._refused_part = 0.0
@@ -130,10 +126,7 @@ class Bulkhead:
         try:
             yield
         finally:
-            ended = self._clock()
-            self._usual.add(ended - began)
-            self._between_ends.add(ended - self._ended_at)
-            self._ended_at = ended
+            self._usual.add(self._clock() - began)
             self._give_back(client)
 
     def refuse_if_full(self, client: str, patience: float) -> None:
@@ -169,7 +162,7 @@ class Bulkhead:
         return most is not None and self._queue.of(most.client) > self._queue.of(client) + 1
 
     def _expected_seconds(self, before: int) -> float:
-        return (before + 1) * min(self._usual.seconds / self._limit, self._between_ends.seconds)
+        return (before + 1) * self._usual.seconds / self._limit
 
     async def _wait(self, client: str, patience: float) -> None:
         if len(self._queue) >= self._queued and (most := self._queue.last_of_most()):

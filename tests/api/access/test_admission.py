@@ -112,20 +112,6 @@ async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
         bulkhead.refuse_if_full(ONE, 0.8)
 
 
-async def test_a_moment_in_which_nothing_went_on_refuses_nobody_behind_it() -> None:
-    """All that ran took seconds more, and fewer may run from then on; but they end as soon after each other as ever."""
-    now = 0.0
-    bulkhead = Bulkhead("searches", 8, 8, Metrics(), clock=lambda: now)
-    for _ in range(100):
-        async with bulkhead.turn(ONE, SOON):
-            now += 0.02
-    async with _holding(bulkhead, 8):
-        now += 3.0
-    bulkhead.limit = 2
-    async with _holding(bulkhead, 2):
-        bulkhead.refuse_if_full(ONE, 0.5)
-
-
 async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn() -> None:
     """By its patience, as at its turn; who need not wait is never refused, and nobody waits for the answer."""
     bulkhead = await _taking_a_second(1)

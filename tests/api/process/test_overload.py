@@ -64,13 +64,16 @@ async def test_searches_run_at_a_time_as_the_processor_allows() -> None:
     """Of searches that need the processor, as many as may wait for something at a time would all come too late."""
     with serving(1) as server:
         load = Load(server.port, f"/search?q={BUSY_QUERY}&methods=bm25")
-        healthy = await load.closed_loop(2, SECONDS)
-        assert {sample.status for sample in healthy} == {200}
-        capacity = len(healthy) / SECONDS
-        await load.open_loop(5 * capacity, SECONDS / 4)  # it takes some looks to find out
-        overloaded = await load.open_loop(5 * capacity, SECONDS)
-        answered = [sample for sample in overloaded if sample.status == 200]
-        assert {sample.status for sample in overloaded} == {200, 503}
-        assert len(answered) / SECONDS >= 0.8 * capacity
+        goodput = []
+        for _ in range(3):
+            healthy = await load.closed_loop(2, SECONDS / 2)
+            assert {sample.status for sample in healthy} == {200}
+            capacity = len(healthy) / (SECONDS / 2)
+            await load.open_loop(5 * capacity, SECONDS / 4)  # it takes some looks to find out
+            overloaded = await load.open_loop(5 * capacity, SECONDS)
+            answered = [sample for sample in overloaded if sample.status == 200]
+            assert {sample.status for sample in overloaded} == {200, 503}
+            goodput.append(len(answered) / SECONDS / capacity)
+        assert median(goodput) >= 0.8
         counted = parse(server.client.get("/metrics").text)
         assert _OPENED not in counted, "overload was taken for a failure of the method"

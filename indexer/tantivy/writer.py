@@ -18,7 +18,7 @@ import tantivy
 
 from indexer.deadline import Deadline
 from indexer.durable import sync_directory
-from indexer.errors import GenerationUnusable, IndexFault, WriterFailed, WriterLocked
+from indexer.errors import GenerationUnusable, IndexFault, WatermarkConflict, WriterFailed, WriterLocked
 from indexer.facets import facet_names
 from indexer.filtering import labels_of, published_us
 from indexer.generation import Generation, check_present
@@ -91,15 +91,12 @@ class TantivyWriter:
         self._renewed_after = renewed_after
         self._commits = 0
         self._pending: dict[str, Position] = {}
+        self._lock_timeout = lock_timeout
         self._scrub: Scrub | None = None
-        self._index: tantivy.Index | None = _open_or_create(generation)
-        self._writer: tantivy.IndexWriter | None = _lock(self._index, generation, lock_timeout)
+        self._index: tantivy.Index | None = None
+        self._writer: tantivy.IndexWriter | None = None
         try:
-            self._schema = self._index.schema
-            _use_up_first_stamp(self._writer)
-            with self._reading():
-                self._index.reload()
-                self._watermark = self._recover()
+            self._watermark = self._open(_open_or_create(generation))
             self._scrub = Scrub(partial(inspect, generation))
         except BaseException:
             self.close()
@@ -186,14 +183,23 @@ class TantivyWriter:
                 inspect(self._generation, lambda: None)
             raise
 
+    def _open(self, index: tantivy.Index) -> Watermark:
+        """Take the lock, and read what was committed until then."""
+        self._index, self._schema = index, index.schema
+        self._writer = _lock(index, self._generation, self._lock_timeout)
+        _use_up_first_stamp(self._writer)
+        with self._reading():
+            index.reload()
+            return self._recover()
+
     def _renew_if_due(self) -> None:
         if self._commits < self._renewed_after or self._pending:
             return
         self._engine().wait_merging_threads()
         self._writer = self._index = None
-        self._index = open_index(self._generation)
-        self._writer = _lock(self._index, self._generation, LOCK_TIMEOUT_SECONDS)
-        _use_up_first_stamp(self._writer)
+        committed = self._open(open_index(self._generation))
+        if committed != self._watermark:  # the lock was free for a moment
+            raise WatermarkConflict(f"{self._generation.directory} is at {committed}: another writer committed")
         self._commits = 0
 
     def _engine(self) -> tantivy.IndexWriter:

@@ -4,9 +4,12 @@ import ctypes
 import gc
 
 import pytest
+import tantivy
 
+from indexer.errors import WatermarkConflict
 from indexer.generation import Generation
 from indexer.tantivy import TantivySearcher, TantivyWriter
+from indexer.tantivy.schema import open_index
 from tests.indexer.tantivy.documents import found, upsert, watermark_after
 
 COMMITS = 200
@@ -71,6 +74,27 @@ def test_a_writer_forgets_files_that_are_gone(generation: Generation) -> None:
     assert searcher.stats().documents == 1
     grown += _held_by(writer)
     assert grown < MOST_GROWN
+
+
+def test_a_writer_notices_what_another_one_commits_while_it_is_opened_anew(
+    generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is free for a moment; it does not go on from what it knew before."""
+    writer = TantivyWriter(generation, renewed_after=1)
+    _update(writer, 0)
+
+    def open_behind_another(opened: Generation) -> tantivy.Index:
+        monkeypatch.undo()
+        other = TantivyWriter(opened)
+        _update(other, 5)
+        other.close()
+        return open_index(opened)
+
+    monkeypatch.setattr("indexer.tantivy.writer.open_index", open_behind_another)
+    with pytest.raises(WatermarkConflict, match="another writer committed"):
+        writer.apply([upsert("a", "older", offset=1)])
+    assert found(TantivySearcher(generation), "word5") == ["a"]
+    TantivyWriter(generation, lock_timeout=0).close()
 
 
 def _held_by(writer: TantivyWriter) -> int:

@@ -41,6 +41,8 @@ def base(artifacts: Artifacts, stages: dict[str, Stage]) -> Path:
     suite = stages["python"].base.removeprefix("debian:").removesuffix("-slim")
     made = artifacts.root / "rehearsal" / suite
     if not made.exists():
+        if shutil.which("debootstrap") is None:
+            pytest.fail("the base image is made by debootstrap (Debian: apt-get install debootstrap)", pytrace=False)
         unfinished = made.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import sys
 
 from indexer.resources.c_heap import ARENAS, trim_heap
 from indexer.resources.memory import process_bytes
+from tests.indexer.resources.pieces import GIVEN_BACK_BYTES, PIECE_BYTES, freed_pieces
 
 THREADS = 6
 
@@ -40,13 +41,10 @@ def _arenas(*arguments: str) -> int:
 
 def test_trimming_gives_the_heap_back() -> None:
     """Small pieces that were freed stay with the C library until it is told."""
-    pieces = [bytes(600) for _ in range(200_000)]  # above what Python's own allocator keeps for itself
-    kept = [pieces[-1]]
-    full = process_bytes()
-    del pieces
+    kept, full = freed_pieces()
     trim_heap()
-    assert full - process_bytes() > 60 << 20
-    assert len(kept[0]) == 600
+    assert full - process_bytes() > GIVEN_BACK_BYTES
+    assert len(kept) == PIECE_BYTES
 
 
 def test_threads_share_two_arenas() -> None:

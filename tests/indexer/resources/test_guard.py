@@ -8,6 +8,7 @@ from indexer.errors import OutOfMemory
 from indexer.resources import MemoryGuard, MemoryLimit, Pressure, watched
 from indexer.resources.guard import FRESH_SECONDS, RELIEF_SECONDS, TRIM_SECONDS
 from indexer.resources.memory import process_bytes
+from tests.indexer.resources.pieces import GIVEN_BACK_BYTES, PIECE_BYTES, freed_pieces
 from tests.system.waiting import until
 
 PATIENCE = 10.0
@@ -79,17 +80,15 @@ async def test_a_heap_is_trimmed_from_time_to_time_though_memory_is_not_short() 
     """What was freed in small pieces is given back to the kernel, once for each stretch of time."""
     machine = Machine()
     async with watched(machine.guard):
-        pieces = [bytes(600) for _ in range(200_000)]  # above what Python's own allocator keeps for itself
-        kept, full = pieces[-1], process_bytes()
-        del pieces
+        kept, full = freed_pieces()
         assert not machine.guard.trim_due()
         machine.now += TRIM_SECONDS
 
         async def given_back() -> bool:
-            return full - process_bytes() > 60 << 20 and not machine.guard.trim_due()
+            return full - process_bytes() > GIVEN_BACK_BYTES and not machine.guard.trim_due()
 
         await until(given_back, "the heap is trimmed", PATIENCE)
-        assert len(kept) == 600
+        assert len(kept) == PIECE_BYTES
     assert machine.guard.pressure is Pressure.NONE
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,14 @@ from infra.supervisor.launching import kill_group, kill_tree, launch_argv, send
 from infra.supervisor.log_file import LogFile
 from infra.supervisor.service import Service, StartError
 
+_PIPE_BYTES = 1 << 20
+"""What a service may print before it has to wait for us; the most that Linux gives without being asked by root."""
+
 _CHUNK = 1 << 16
+_GATHERED_SECONDS = 0.05
+"""Output is taken up this much later than it comes, unless there is much of it. A process that prints a line would
+wake this one each time otherwise, and wait for it where processors are short: each search prints one."""
+
 _PROBE_EVERY = 0.1
 _PROBE_WITHIN = 5.0
 _OUTPUT_WITHIN = 2.0
@@ -54,6 +62,8 @@ class Child:
         # Not asyncio's own pipe: with that one, the wait for the process ends only when nobody holds the pipe any
         # more, and a grandchild may hold it for ever.
         read_end, write_end = os.pipe()
+        with contextlib.suppress(PermissionError):  # who has many pipes gets small ones
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         with os.fdopen(write_end, "wb") as output:
             try:
                 process = await asyncio.create_subprocess_exec(
@@ -151,6 +161,10 @@ class Child:
             while chunk := await reader.read(_CHUNK):
                 self._log.remember(chunk)
                 writable = writable and await self._write(chunk)
+                if len(chunk) < _CHUNK:
+                    transport.pause_reading()  # nobody is woken now
+                    await asyncio.sleep(_GATHERED_SECONDS)
+                    transport.resume_reading()
         finally:
             transport.close()
 

@@ -38,19 +38,18 @@ class Job(msgspec.Struct, frozen=True, eq=False):
         if not self.answer.done():
             self.answer.set_result(response)
 
-    def fail(self, exc: Exception) -> None:
+    def fail(self, exc: BaseException) -> None:
         """Tell whoever waits that there is none."""
         if not self.answer.done():
             self.answer.set_exception(exc)
 
 
 class JobQueue:
-    """The jobs that wait, for one that takes them."""
+    """The jobs that wait."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Job]] = []
         self._numbers = itertools.count()
-        self._filled = asyncio.Event()
 
     def put(self, job: Job) -> None:
         """Let one more wait.
@@ -63,15 +62,18 @@ class JobQueue:
         if len(self._heap) >= MAX_WAITING:
             raise asyncio.QueueFull
         heapq.heappush(self._heap, (_rank(job.frame), next(self._numbers), job))
-        self._filled.set()
 
-    async def get(self) -> Job:
-        """The next one, when there is one."""
-        while not self._heap:  # all may be taken before one that was told of a job gets to run
-            await self._filled.wait()
+    def take(self, *, short: bool = False) -> Job | None:
+        """The next one that somebody waits for, if there is one.
+
+        Args:
+            short: take none but one of the shortest kind.
+        """
+        while self._heap and self._heap[0][2].answer.done():
+            heapq.heappop(self._heap)
+        if not self._heap or (short and self._heap[0][0] > 0):
+            return None
         _, _, job = heapq.heappop(self._heap)
-        if not self._heap:
-            self._filled.clear()
         return job
 
     def before(self, frame: bytes) -> int:
@@ -88,7 +90,6 @@ class JobQueue:
         """Those that wait, in their order; none does any more."""
         jobs = [job for _, _, job in sorted(self._heap)]
         self._heap.clear()
-        self._filled.clear()
         return jobs
 
 

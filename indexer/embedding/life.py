@@ -1,4 +1,4 @@
-"""One life of the embedder's process, from the parent's side: spawn, one exchange at a time, a sure stop."""
+"""One life of the embedder's process, from the parent's side: spawn, exchanges in their order, a sure stop."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from indexer.embedder.protocol import LENGTH, MAX_FRAME_BYTES, ModelDescription, Refused, Response, response_decoder
-from indexer.embedding.errors import EmbedderDied, EmbeddingFault, TextTooLong
+from indexer.embedding.errors import EmbedderDied, EmbeddingFault, NeverBegun, TextTooLong
 
 START_TIMEOUT_SECONDS: Final = 120.0
 HANG_TIMEOUT_SECONDS: Final = 120.0
@@ -50,6 +50,8 @@ class WorkerLife:
         self._logging = asyncio.create_task(self._keep_log())
         self._began = time.monotonic()
         self.answered = False
+        self._answers = asyncio.Lock()
+        self._died = False
 
     @classmethod
     async def spawn(cls, options: EmbedderOptions) -> "WorkerLife":
@@ -86,17 +88,25 @@ class WorkerLife:
         return expect(await self._receive(START_TIMEOUT_SECONDS), ModelDescription)
 
     async def exchange(self, frame: bytes) -> Response:
-        """Send a request and wait for its response."""
+        """Send a request and wait for its response; one may be sent while others are answered, which is in their order.
+
+        Raises:
+            EmbedderDied: the process ended over this request.
+            NeverBegun: it ended over one before it.
+        """
         assert self._process.stdin is not None  # noqa: S101 - it was made with pipes
-        try:
-            self._process.stdin.write(frame)
-            async with asyncio.timeout(HANG_TIMEOUT_SECONDS):
-                await self._process.stdin.drain()
-        except (ConnectionError, TimeoutError) as exc:
-            raise await self._death() from exc
-        response = await self._receive(HANG_TIMEOUT_SECONDS)
-        self.answered = True
-        return response
+        self._process.stdin.write(frame)
+        async with self._answers:  # is given to whoever asked for it first
+            if self._died:
+                raise NeverBegun("the embedder ended over another request")
+            try:
+                async with asyncio.timeout(HANG_TIMEOUT_SECONDS):
+                    await self._process.stdin.drain()
+            except (ConnectionError, TimeoutError) as exc:
+                raise await self._death() from exc
+            response = await self._receive(HANG_TIMEOUT_SECONDS)
+            self.answered = True
+            return response
 
     async def stop(self) -> None:
         """Close its input, which ends it; kill it if that does not."""
@@ -116,6 +126,7 @@ class WorkerLife:
         return response
 
     async def _death(self) -> EmbedderDied:
+        self._died = True
         await self._end(_DYING_SECONDS)
         words = "; ".join(self._last_words)
         return EmbedderDied(f"the embedder ended with status {self._process.returncode} {words}".rstrip())

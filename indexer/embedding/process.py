@@ -1,4 +1,7 @@
-"""The parent's side of the embedder: starts its process, hands it one request at a time, restarts it when it dies.
+"""The parent's side of the embedder: starts its process, hands it requests, restarts it when it dies.
+
+While it works on one request it is sent a second, if that is a short one, so that it goes on at once: where processors
+are short, this process may come to read an answer only after as long as it takes to embed a query, or several.
 
 It is started again at once, and not by the next request: loading the model takes longer than a query may. What is
 asked meanwhile for a document waits for it. A query does not, unless it has time to spare: other methods answer.
@@ -8,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +33,7 @@ from indexer.embedder.protocol import (
     Vectors,
     encode_frame,
 )
-from indexer.embedding.errors import EmbedderDied, EmbeddingFault
+from indexer.embedding.errors import EmbedderDied, EmbeddingFault, NeverBegun
 from indexer.embedding.jobs import MAX_WAITING, Job, JobQueue
 from indexer.embedding.life import EmbedderOptions, WorkerLife, expect
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
@@ -39,6 +43,9 @@ BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 LASTED_SECONDS: Final = BACKOFF_SECONDS[-1]
 """A process that has run for so long did not die of its start: that of a worker whom nobody asks answers nothing."""
+
+_SENT: Final = 2
+"""Requests that the process has at a time. None is begun out of turn then, as none but the shortest are sent ahead."""
 
 _QUEUE_SHARE: Final = 0.4
 """Of a query's time, that it may wait for its turn if it has all patience. What comes after the embedder takes some of
@@ -79,7 +86,10 @@ class EmbedderProcess:
         self._ready: asyncio.Future[WorkerLife] = asyncio.get_running_loop().create_future()
         self._trouble = ""
         self._usual = UsualTime()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._answered_at = 0.0
+        self._sent = set[asyncio.Task[Response]]()
+        self._keeping: asyncio.Task[None] | None = None
+        self._closed = False
 
     @classmethod
     async def start(cls, options: EmbedderOptions) -> "EmbedderProcess":
@@ -99,7 +109,7 @@ class EmbedderProcess:
         except BaseException:
             await embedder.close()
             raise
-        embedder._tasks = [unending(embedder._serve()), unending(embedder._keep_alive())]
+        embedder._keeping = unending(embedder._keep_alive())
         return embedder
 
     @property
@@ -189,9 +199,11 @@ class EmbedderProcess:
 
     async def close(self) -> None:
         """End the process."""
-        for task in self._tasks:
-            task.cancel()
-            await asyncio.wait([task])
+        self._closed = True
+        for task in (self._keeping, *self._sent):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         for job in self._jobs.take_all():
             job.fail(EmbedderDied("the embedder was closed"))
         if self._worker is not None:
@@ -200,7 +212,7 @@ class EmbedderProcess:
 
     async def _ask(self, request: Request, deadline: Deadline, *, waits: bool = True) -> Response:
         deadline.check()
-        if not self._tasks or self._tasks[0].done():
+        if self._closed:
             raise EmbedderDied("the embedder was closed")
         frame = encode_frame(request)
         if not waits:
@@ -211,6 +223,7 @@ class EmbedderProcess:
             self._jobs.put(job)
         except asyncio.QueueFull as exc:
             raise BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder") from exc
+        self._send()
         try:
             async with asyncio.timeout(deadline.remaining()):
                 return await job.answer
@@ -219,7 +232,7 @@ class EmbedderProcess:
 
     def _refuse_a_long_wait(self, frame: bytes, deadline: Deadline) -> None:
         """Tell a query at once that its turn would come too late; those before it are as many as can be answered."""
-        waiting = self._jobs.before(frame)
+        waiting = self._jobs.before(frame) + max(0, len(self._sent) - 1)
         if waiting * self._usual.seconds > _QUEUE_SHARE * deadline.patience * deadline.remaining():
             raise BackendBusy(f"{waiting} requests are waiting for the embedder")
 
@@ -234,28 +247,48 @@ class EmbedderProcess:
         except TimeoutError as exc:
             raise _starting() from exc
 
-    async def _serve(self) -> None:
-        while True:
-            job = await self._jobs.get()
-            if job.answer.done():  # nobody waits for it any more
-                continue
-            began = time.monotonic()
-            try:
-                job.succeed(await self._exchange(job))
-                self._usual.add(time.monotonic() - began)
-            except (BackendUnavailable, EmbeddingFault) as exc:
-                job.fail(exc)
-            except BaseException:
-                job.fail(EmbedderDied("the embedder was closed"))
-                raise
+    def _send(self) -> None:
+        while not self._closed and len(self._sent) < _SENT:
+            job = self._jobs.take(short=bool(self._sent))
+            if job is None:
+                return
+            task = asyncio.create_task(self._exchange(job))
+            self._sent.add(task)
+            task.add_done_callback(partial(self._end, job))
+
+    def _end(self, job: Job, task: asyncio.Task[Response]) -> None:
+        self._sent.discard(task)
+        if task.cancelled():
+            job.fail(EmbedderDied("the embedder was closed"))
+        elif (error := task.exception()) is None:
+            job.succeed(task.result())
+        elif isinstance(error, NeverBegun):
+            self._send_again(job)
+        else:
+            job.fail(error)
+        self._send()
+
+    def _send_again(self, job: Job) -> None:
+        if not job.waits:
+            job.fail(_starting())
+            return
+        try:
+            self._jobs.put(job)
+        except asyncio.QueueFull:
+            job.fail(BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder"))
 
     async def _exchange(self, job: Job) -> Response:
+        began = time.monotonic()
         if self._ready.done() and not (worker := self._ready.result()).alive:
             self._lose(worker)
             await worker.stop()  # it may have closed its output and not ended
         if not job.waits and not self._ready.done():
             raise _starting()
-        return await (await asyncio.shield(self._ready)).exchange(job.frame)
+        response = await (await asyncio.shield(self._ready)).exchange(job.frame)
+        now = time.monotonic()
+        self._usual.add(now - max(began, self._answered_at))
+        self._answered_at = now
+        return response
 
     async def _keep_alive(self) -> None:
         """Start the process again when it has died; after each death without a use of it a little later."""

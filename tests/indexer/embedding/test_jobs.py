@@ -18,30 +18,28 @@ async def test_short_ones_come_first() -> None:
     for each in (longest, long, short, other):
         queue.put(each)
     assert [queue.before(b"x" * size) for size in (1, 5_000, 10_000)] == [2, 3, 4]
-    assert [await queue.get() for _ in range(4)] == [short, other, long, longest]
+    assert [queue.take() for _ in range(5)] == [short, other, long, longest, None]
 
 
-async def test_who_takes_waits_for_one() -> None:
-    """And takes it as it comes."""
-    queue, one = JobQueue(), job()
-    taking = asyncio.create_task(queue.get())
-    await asyncio.sleep(0)
-    assert not taking.done()
-    queue.put(one)
-    assert await taking is one
+async def test_a_long_one_can_be_left_waiting() -> None:
+    """Where it would keep those up that come while it is worked on."""
+    queue, long, short = JobQueue(), job(5_000), job()
+    queue.put(long)
+    assert queue.take(short=True) is None
+    queue.put(short)
+    assert queue.take(short=True) is short
+    assert queue.take(short=True) is None
+    assert queue.take() is long
 
 
-async def test_whoever_waits_outlives_that_all_are_taken() -> None:
-    """It was told of a job, which is taken before it runs: it waits for the next one, or nobody would be answered."""
-    queue, one = JobQueue(), job()
-    taking = asyncio.create_task(queue.get())
-    await asyncio.sleep(0)
-    queue.put(job())
-    queue.take_all()
-    await asyncio.sleep(0)
-    assert not taking.done()
-    queue.put(one)
-    assert await taking is one
+async def test_what_nobody_waits_for_is_not_taken() -> None:
+    """It was given up while it waited."""
+    queue, given_up, long = JobQueue(), job(), job(5_000)
+    queue.put(given_up)
+    queue.put(long)
+    given_up.answer.cancel()
+    assert queue.take(short=True) is None
+    assert queue.take() is long
 
 
 async def test_all_can_be_taken() -> None:
@@ -51,9 +49,7 @@ async def test_all_can_be_taken() -> None:
     queue.put(short)
     assert queue.take_all() == [short, long]
     assert queue.before(long.frame) == 0
-    taking = asyncio.create_task(queue.get())
-    await asyncio.sleep(0)
-    assert taking.cancel()
+    assert queue.take() is None
 
 
 async def test_what_nobody_waits_for_takes_no_place() -> None:

@@ -306,11 +306,28 @@ async def test_a_query_without_patience_is_answered_where_none_is_before_it(embe
     await embedder.embed_query("by which it learns how long one takes", soon())
     hasty = msgspec.structs.replace(soon(), patience=0.0)
     await embedder.embed_query("nobody else asks", hasty)
-    others = [asyncio.create_task(embedder.embed_query(f"one with patience, number {n}", soon())) for n in range(4)]
+    others = [asyncio.create_task(embedder.embed_query(f"one with patience, number {n}", soon())) for n in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(BackendBusy, match="requests are waiting"):
         await embedder.embed_query("others ask", hasty)
     await asyncio.gather(*others)
+
+
+async def test_what_a_query_takes_is_counted_from_the_answer_before_it(model_path: Path) -> None:
+    """The process had it before, and was at work on another: what waits is not thought to take as long as both."""
+    embedder = await EmbedderProcess.start(EmbedderOptions(model_path))
+    began = time.monotonic()
+    document = asyncio.create_task(embedder.embed_documents(["word " * 500] * 16, soon()))
+    await asyncio.to_thread(busy, worker_of(embedder))
+    behind = asyncio.create_task(embedder.embed_query("behind it", soon()))
+    await document
+    took = time.monotonic() - began
+    await behind  # on average they took nine hundredths of that; counted twice, it would be nineteen
+    others = [asyncio.create_task(embedder.embed_query(f"another, number {n}", soon())) for n in range(2)]
+    await asyncio.sleep(0)
+    assert (await embedder.embed_query("in time", Deadline.after(0.35 * took)))[0].shape == (384,)
+    await asyncio.gather(*others)
+    await embedder.close()
 
 
 async def test_closing_ends_the_process(model_path: Path) -> None:

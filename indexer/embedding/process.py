@@ -44,7 +44,7 @@ BACKOFF_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 LASTED_SECONDS: Final = BACKOFF_SECONDS[-1]
 """A process that has run for so long did not die of its start: that of a worker whom nobody asks answers nothing."""
 
-_SENT: Final = 2
+MAX_SENT: Final = 2
 """Requests that the process has at a time. None is begun out of turn then, as none but the shortest are sent ahead."""
 
 _QUEUE_SHARE: Final = 0.4
@@ -248,7 +248,7 @@ class EmbedderProcess:
             raise _starting() from exc
 
     def _send(self) -> None:
-        while not self._closed and len(self._sent) < _SENT:
+        while not self._closed and len(self._sent) < MAX_SENT:
             job = self._jobs.take(short=bool(self._sent))
             if job is None:
                 return

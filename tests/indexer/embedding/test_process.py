@@ -18,6 +18,7 @@ from indexer.deadline import Deadline
 from indexer.embedder.protocol import MAX_QUERY_TOKENS
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
 from indexer.embedding.jobs import MAX_WAITING
+from indexer.embedding.process import MAX_SENT
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from tests.system.waiting import until
 
@@ -271,7 +272,7 @@ async def test_a_passed_deadline_leaves_the_others_in_step(embedder: EmbedderPro
 
 async def test_the_queue_is_bounded(embedder: EmbedderProcess) -> None:
     """Beyond the limit a request is refused at once instead of waiting for ever."""
-    waiting = [asyncio.create_task(embedder.count_tokens(["a"], soon())) for _ in range(MAX_WAITING + 3)]
+    waiting = [asyncio.create_task(embedder.count_tokens(["a"], soon())) for _ in range(MAX_WAITING + MAX_SENT + 1)]
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     refused = [outcome for outcome in outcomes if isinstance(outcome, BackendBusy)]
     assert len(refused) == 1

@@ -71,8 +71,9 @@ class WorkerLife:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still answer."""
-        ended = self._process.stdout is None or self._process.stdout.at_eof()
+        """Whether it can still be asked, and answer."""
+        requests, responses = self._process.stdin, self._process.stdout
+        ended = requests is None or requests.is_closing() or responses is None or responses.at_eof()
         return self._process.returncode is None and not ended
 
     def seconds(self) -> float:
@@ -92,13 +93,15 @@ class WorkerLife:
 
         Raises:
             EmbedderDied: the process ended over this request.
-            NeverBegun: it ended over one before it.
+            NeverBegun: it ended before.
         """
         assert self._process.stdin is not None  # noqa: S101 - it was made with pipes
+        if self._process.stdin.is_closing():  # what is written then is a fault of ours to uvloop, and lost to asyncio
+            raise NeverBegun("the embedder has ended")
         self._process.stdin.write(frame)
         async with self._answers:  # is given to whoever asked for it first
             if self._died:
-                raise NeverBegun("the embedder ended over another request")
+                raise NeverBegun("the embedder has ended over another request")
             try:
                 async with asyncio.timeout(HANG_TIMEOUT_SECONDS):
                     await self._process.stdin.drain()

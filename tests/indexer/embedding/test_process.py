@@ -15,9 +15,11 @@ import psutil
 import pytest
 
 from indexer.deadline import Deadline
-from indexer.embedder.protocol import MAX_QUERY_TOKENS
+from indexer.embedder.protocol import MAX_QUERY_TOKENS, CountTokens, encode_frame
 from indexer.embedding import EmbedderDied, EmbedderOptions, EmbedderProcess, EmbeddingFault, TextTooLong
+from indexer.embedding.errors import NeverBegun
 from indexer.embedding.jobs import MAX_WAITING
+from indexer.embedding.life import WorkerLife
 from indexer.embedding.process import MAX_SENT
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
 from tests.system.waiting import until
@@ -205,6 +207,15 @@ async def test_a_query_behind_a_deadly_text_is_told_at_once(embedder: EmbedderPr
     with pytest.raises(EmbedderDied):
         await deadly
     assert (await waiting).shape == (1, 384)
+
+
+async def test_nothing_is_begun_by_a_process_that_has_ended(model_path: Path) -> None:
+    """It did not die of this request, which can be sent to the next one."""
+    life = await WorkerLife.spawn(EmbedderOptions(model_path))
+    await life.describe()
+    await life.stop()
+    with pytest.raises(NeverBegun):
+        await life.exchange(encode_frame(CountTokens(["x"])))
 
 
 async def test_it_says_why_it_does_not_start_and_heals(model_path: Path, tmp_path: Path) -> None:

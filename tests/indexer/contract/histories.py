@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +20,7 @@ from tests.indexer.semantic.contract import SemanticIndex
 LEAST_STEPS, MOST_STEPS = 20, 50
 
 _HISTORIES = st.lists(STEPS, min_size=LEAST_STEPS, max_size=MOST_STEPS)
+_REMOVED_WITHIN = 10.0
 _UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -26,10 +30,22 @@ def local_histories(name: str, count: int) -> None:
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=_UNHURRIED)
     @given(steps=_HISTORIES)
     def run(steps: list[Step]) -> None:
-        with tempfile.TemporaryDirectory() as root:
-            asyncio.run(History(LocalIndex(name, Path(root))).take(steps))
+        with _scratch() as root:
+            asyncio.run(History(LocalIndex(name, root)).take(steps))
 
     run()
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A directory that is removed even while a thread of Tantivy, whose writer was closed, ends its merge in it."""
+    root = Path(tempfile.mkdtemp())
+    try:
+        yield root
+    finally:
+        give_up = time.monotonic() + _REMOVED_WITHIN
+        while root.exists():
+            shutil.rmtree(root, ignore_errors=time.monotonic() < give_up)
 
 
 def semantic_histories(database_dsn: str, model_path: Path, count: int) -> None:

@@ -81,12 +81,14 @@ class Tagged:
         writer = await SemanticWriter.open(database_dsn, embedder)
         connection = await asyncpg.connect(database_dsn)
         try:
+            generation = await live_generation(connection)
+            assert generation is not None
+            for table in (generation.documents, generation.passages):  # PostgreSQL would do it in the middle of them
+                await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
             for version, count in enumerate((self.documents, self.updated)):
                 for first in range(0, count, _AT_ONCE):
                     await put(writer, *self._versions(range(first, min(first + _AT_ONCE, count)), version))
             await register_vector(connection)
-            generation = await live_generation(connection)
-            assert generation is not None
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection, generation
         finally:

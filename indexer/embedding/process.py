@@ -222,7 +222,7 @@ class EmbedderProcess:
         try:
             self._jobs.put(job)
         except asyncio.QueueFull as exc:
-            raise BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder") from exc
+            raise _full() from exc
         self._send()
         try:
             async with asyncio.timeout(deadline.remaining()):
@@ -263,19 +263,20 @@ class EmbedderProcess:
         elif (error := task.exception()) is None:
             job.succeed(task.result())
         elif isinstance(error, NeverBegun):
-            self._send_again(job)
+            self._put_again(job)
         else:
             job.fail(error)
         self._send()
 
-    def _send_again(self, job: Job) -> None:
+    def _put_again(self, job: Job) -> None:
+        """Let a job that its process has not begun wait for the next one, if it does."""
         if not job.waits:
             job.fail(_starting())
             return
         try:
             self._jobs.put(job)
         except asyncio.QueueFull:
-            job.fail(BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder"))
+            job.fail(_full())
 
     async def _exchange(self, job: Job) -> Response:
         began = time.monotonic()
@@ -307,10 +308,7 @@ class EmbedderProcess:
             return
         self._ready = asyncio.get_running_loop().create_future()
         for job in self._jobs.take_all():
-            if job.waits:
-                self._jobs.put(job)
-            else:
-                job.fail(_starting())
+            self._put_again(job)
 
     async def _start(self) -> None:
         """Start the process, however often that fails; whoever waits for it learns of each failure."""
@@ -337,6 +335,10 @@ class EmbedderProcess:
 
     def _rows(self, vectors: Vectors) -> Vectors32:
         return np.frombuffer(vectors.data, dtype="<f4").reshape(-1, self.description.dimensions)
+
+
+def _full() -> BackendBusy:
+    return BackendBusy(f"{MAX_WAITING} requests are waiting for the embedder")
 
 
 def _starting() -> BackendStarting:

@@ -63,9 +63,6 @@ LOCAL_ENGINES: Final = _LocalEngines()
 
 _log = structlog.stdlib.get_logger(__name__)
 
-_INDEXING_NICENESS: Final = 10
-"""Embedding documents takes all the processor it gets; queries go first."""
-
 
 def indexes_directory(settings: Settings) -> Path:
     """Where local indexes lie."""
@@ -93,7 +90,7 @@ async def open_catalogue(
     *,
     tracer: Tracer | None = None,
     metrics: Metrics | None = None,
-    niceness: int = _INDEXING_NICENESS,
+    niceness: int | None = None,
 ) -> AsyncIterator[Catalogue]:
     """The generations of an index, for whoever writes them; opened without asking any store.
 
@@ -103,11 +100,12 @@ async def open_catalogue(
             model.
         tracer: of this process.
         metrics: of this process, for queries that compare generations.
-        niceness: of the processes that embed.
+        niceness: of the processes that embed, if not that of the settings.
     """
     if index != SEMANTIC:
         yield LocalCatalogue(indexes_directory(settings), index, lambda: LOCAL_ENGINES[index], settings)
         return
+    niceness = settings.indexer_niceness if niceness is None else niceness
     database_url, options = _database_url(settings), _embedder(settings, niceness=niceness)
 
     def searched(generation: SemanticGeneration) -> SearchBackend:

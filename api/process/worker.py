@@ -1,9 +1,5 @@
 """One worker process: the application, over the indexes, with the rights and limits that the settings give."""
 
-import asyncio
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +15,7 @@ from api.access.resources import Resources
 from api.access.scopes import anonymous_scopes
 from api.app import create_app
 from api.process.heap import set_heap_aside
+from api.process.parent import apart_from_parent
 from api.searching.highlighting import QueryHighlighter
 from api.searching.search import Highlighters
 from api.services import Services, open_services
@@ -69,25 +66,6 @@ def make_highlighters(settings: Settings) -> Highlighters:
 
 
 @asynccontextmanager
-async def stopping_with_parent() -> AsyncIterator[None]:
-    """End this process as SIGTERM would when the process that supervises the workers is gone.
-
-    A parent that was killed cannot stop its workers, and they would keep the port. Nor can one that has lost sight of
-    them, because the process was killed that they were forked from: it lets go of them, which is the same to them.
-    """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_reader(parent.sentinel, _stop_orphan, loop, parent.sentinel)
-    try:
-        yield
-    finally:
-        loop.remove_reader(parent.sentinel)
-
-
-@asynccontextmanager
 async def _open_worker(
     settings: Settings, metrics: Metrics, tracer: Tracer, opens: OpenBackend
 ) -> AsyncIterator[Services]:
@@ -96,7 +74,7 @@ async def _open_worker(
     )
     backends = {index: opens(index, settings, metrics, resources.memory, tracer) for index in settings.indexes}
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(stopping_with_parent())
+        await stack.enter_async_context(apart_from_parent())
         await stack.enter_async_context(watched(resources.memory))
         catalogues = {
             index: await stack.enter_async_context(open_catalogue(index, settings)) for index in settings.indexes
@@ -107,8 +85,3 @@ async def _open_worker(
         await stack.enter_async_context(paced(services.admission.searches, metrics))
         set_heap_aside()
         yield services
-
-
-def _stop_orphan(loop: asyncio.AbstractEventLoop, sentinel: int) -> None:
-    loop.remove_reader(sentinel)
-    os.kill(os.getpid(), signal.SIGTERM)

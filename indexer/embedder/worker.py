@@ -39,6 +39,7 @@ from indexer.embedder.protocol import (
     read_frame,
     request_decoder,
 )
+from indexer.priority import step_back
 
 MAX_CONTEXT_TOKENS: Final = 512
 """Memory and time of attention grow with its square, and passages are a quarter of this."""
@@ -123,8 +124,7 @@ def main() -> None:
     """Serve one model over standard input and output until the parent closes them."""
     arguments = _arguments()
     _die_with_parent(arguments.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides when to end
-    os.nice(arguments.nice)
+    step_back(arguments.niceness)
     requests, responses = _take_streams()
     try:
         model = Model(arguments.model, threads=arguments.threads)
@@ -164,7 +164,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="embed-search embedder")
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--nice", type=int, default=0)
+    parser.add_argument("--niceness", type=int, default=0)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
 

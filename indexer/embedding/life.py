@@ -55,12 +55,17 @@ class WorkerLife:
 
     @classmethod
     async def spawn(cls, options: EmbedderOptions) -> "WorkerLife":
-        """Start the process."""
+        """Start the process, in a session of its own: the system shares processors out among sessions."""
         command = [sys.executable, "-P", "-m", "indexer.embedder.worker", str(options.model)]
-        command += ["--threads", str(options.threads), "--nice", str(options.niceness), "--parent", str(os.getpid())]
+        command += ["--threads", str(options.threads), "--niceness", str(options.niceness)]
+        command += ["--parent", str(os.getpid())]
         pipe = asyncio.subprocess.PIPE
         try:
-            return cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe))
+            return cls(
+                await asyncio.create_subprocess_exec(
+                    *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+                )
+            )
         except OSError as exc:
             raise EmbedderDied(f"the embedder's process cannot be made: {exc}") from exc
 

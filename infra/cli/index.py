@@ -9,6 +9,7 @@ import click
 
 from indexer.halt_notes import HaltNotes
 from indexer.health.progress import Progress
+from indexer.priority import step_back
 from indexer.resources import MemoryGuard, limit_open_files, memory_limit, share_arenas, watched
 from indexer.run import run_indexer
 from infra.cli.stores import require_stores
@@ -30,6 +31,7 @@ def index_command(names: tuple[str, ...]) -> None:
     configure_logs(settings.log_level)
     chosen = names or settings.indexes
     require_stores(settings, chosen)
+    step_back(settings.indexer_niceness)
     failure: BaseException | None = None
     try:
         asyncio.run(_index(settings, chosen))

@@ -1,7 +1,6 @@
 """`embed-search rebuild`: a new generation from the start of the topic, proved, and put live without downtime."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from indexer.priority import step_back
 from indexer.query_sample import QuerySample
 from indexer.rebuild.options import GateBounds, Promotion
 from indexer.rebuild.phases import RebuildRecord
@@ -67,6 +67,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     the same command goes on where it was. Run it where the indexes lie: its EMBED_SEARCH_DATA_DIR must be that of the
     indexers. Exit status 1 if a generation is refused; it stays, not live, until the next rebuild.
     """
+    step_back(_NICENESS)
     settings = load_settings(model_path=model)
     configure_logs("warning")
     if model is not None and not {SEMANTIC, "all"} & set(names):
@@ -76,7 +77,6 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     queries = _queries(settings, golden, sample=not no_sample)
     address = topic_address(url, settings)
     placing = placed(settings, chosen)
-    os.nice(_NICENESS)
     with step_bars(Console(stderr=True)) as show:
         outcomes = asyncio.run(_rebuild(chosen, placing, address, bounds, queries, promote, show))
     if as_json:
@@ -112,7 +112,7 @@ async def _rebuild(
     async with watched(memory):
         for name in names:
             gate = Gate(name, pointed, address, bounds, queries, show.say)
-            async with open_catalogue(name, pointed, niceness=0) as catalogue:
+            async with open_catalogue(name, pointed, niceness=_NICENESS) as catalogue:
                 rebuild = Rebuild(catalogue, pointed, gate, memory, promotion, _shown(name, show))
                 outcomes.append(await rebuild.run())
     return outcomes

@@ -13,7 +13,8 @@ from litestar.types import ASGIApp
 
 from api.access.pace import paced
 from api.app import create_app
-from api.process.worker import make_gate, stopping_with_parent
+from api.process.parent import apart_from_parent
+from api.process.worker import make_gate
 from api.services import Services
 from indexer.backend import Answer, Query
 from indexer.resources import MemoryGuard, memory_limit, watched
@@ -100,7 +101,7 @@ async def _open(metrics: Metrics) -> AsyncIterator[Services]:
         topic=settings.topic,
         data_dir=settings.data_dir,
     )
-    async with stopping_with_parent(), watched(memory), paced(services.admission.searches, metrics):
+    async with apart_from_parent(), watched(memory), paced(services.admission.searches, metrics):
         yield services
     await services.probe.close()
 

@@ -1,5 +1,6 @@
 """An indexer as a container runs it: what its port tells while Kafka stands still, its disk is full, or much is bad."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -10,9 +11,11 @@ import httpx
 import psutil
 import pytest
 
+from indexer.priority import session_niceness
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
+from streams.settings import Settings
 from tests.api.state.test_metrics import parse
 from tests.faults.nemesis import children_that_run, frozen
 from tests.streams.kafka import produce, records_of
@@ -126,6 +129,13 @@ async def indexer(broker: Broker, data: Path, tmp_path: Path) -> AsyncIterator[I
 
 async def _notices(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     await until(condition, what, NOTICES_WITHIN)
+
+
+async def test_an_indexer_steps_back_for_searches(indexer: Indexer) -> None:
+    """On a machine that both want."""
+    pid = indexer.program.pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == Settings().indexer_niceness
+    assert session_niceness(pid) in {None, Settings().indexer_niceness}
 
 
 async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, broker: Broker, data: Path) -> None:

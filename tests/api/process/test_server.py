@@ -252,6 +252,14 @@ def test_nothing_is_left_of_a_server_that_ended() -> None:
         assert [each for each in ours if each.is_running()] == []
 
 
+def test_workers_are_scheduled_one_by_one() -> None:
+    """Linux shares processors out among sessions: all of them in one would have the share of one indexer."""
+    with serving(2) as server:
+        wait_until(server.answers)
+        wait_until(lambda: len(server.workers()) == 2)
+        assert {os.getsid(worker) for worker in server.workers()} == server.workers()
+
+
 def test_workers_end_with_a_parent_that_was_killed() -> None:
     """Nothing is left behind that would keep the port."""
     with serving(2) as server:

@@ -22,6 +22,7 @@ from indexer.embedding.jobs import MAX_WAITING
 from indexer.embedding.life import WorkerLife
 from indexer.embedding.process import MAX_SENT
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
+from indexer.priority import session_niceness
 from tests.system.waiting import until
 
 MANY_WORDS = "word " * 600
@@ -54,6 +55,16 @@ async def killed(embedder: EmbedderProcess) -> int:
 
     await until(seen, "the death is noticed")
     return pid
+
+
+async def test_it_has_a_share_of_the_processors_to_itself(model_path: Path) -> None:
+    """Linux shares them out among sessions; and one that embeds documents steps back."""
+    embedder = await EmbedderProcess.start(EmbedderOptions(model_path, niceness=7))
+    pid = worker_of(embedder)
+    assert os.getsid(pid) == pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+    assert session_niceness(pid) in {None, 7}
+    await embedder.close()
 
 
 async def test_the_model_is_described(embedder: EmbedderProcess, model_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Priority: how a process steps back for others that want the same processors, as indexing does for searches.
+"""Priority: how a process steps back for others that want the same processors, as a rebuild does for searches.
 
 Linux shares processors out among sessions first, and heeds niceness among the processes of one session only: see "The
 autogroup feature" in `sched(7)`, which is on in most distributions, and without effect in a container, which has a

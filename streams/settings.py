@@ -250,11 +250,11 @@ class Settings(BaseSettings):
         description="Threads of an embedder; unset, half as many as there are processors, and four at most.",
     )
     indexer_niceness: int = Field(
-        default=10,
+        default=0,
         ge=0,
         le=19,
         description="How far indexers, and what embeds for them, step back for searches on the same machine, as of"
-        " `nice`; 0 for not at all. A rebuild steps back by 19.",
+        " `nice`; where processors are short, that costs lag. A rebuild steps back by 19.",
     )
     memory_limit_bytes: int | None = Field(
         default=None,

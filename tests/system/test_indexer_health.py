@@ -15,7 +15,6 @@ from indexer.priority import session_niceness
 from infra.kafka.server import KafkaServer
 from infra.setup.artifacts import Artifacts
 from infra.supervisor.ports import free_port
-from streams.settings import Settings
 from tests.api.state.test_metrics import parse
 from tests.faults.nemesis import children_that_run, frozen
 from tests.streams.kafka import produce, records_of
@@ -25,6 +24,7 @@ from tests.system.waiting import until
 NOTICES_WITHIN = 5.0
 HEALS_WITHIN = 30.0
 DISK_BYTES = 16 << 20
+NICENESS = 7
 _KAFKA = "kafka.Kafka"
 
 
@@ -117,6 +117,7 @@ async def indexer(broker: Broker, data: Path, tmp_path: Path) -> AsyncIterator[I
         "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap,
         "EMBED_SEARCH_DATA_DIR": str(data),
         "EMBED_SEARCH_INDEXER_PORT": str(port),
+        "EMBED_SEARCH_INDEXER_NICENESS": str(NICENESS),
         "EMBED_SEARCH_DISK_FREE_BYTES": str(DISK_BYTES // 2),
     }
     with program(["index", "bm25"], environment, tmp_path / "index.log") as running:
@@ -132,10 +133,10 @@ async def _notices(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 async def test_an_indexer_steps_back_for_searches(indexer: Indexer) -> None:
-    """On a machine that both want."""
+    """On a machine that both want, as far as the setting says."""
     pid = indexer.program.pid
-    assert os.getpriority(os.PRIO_PROCESS, pid) == Settings().indexer_niceness
-    assert session_niceness(pid) in {None, Settings().indexer_niceness}
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS
+    assert session_niceness(pid) in {None, NICENESS}
 
 
 async def test_an_indexer_tells_what_keeps_it_from_indexing(indexer: Indexer, broker: Broker, data: Path) -> None:

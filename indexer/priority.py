@@ -18,16 +18,17 @@ _AGAIN_SECONDS: Final = 0.11
 _TRIES: Final = 50
 
 
-def step_back(niceness: int) -> None:
+def step_back(niceness: int = 0) -> None:
     """Let others go first, from now on: this process, those that it starts, and its session if it leads one.
 
-    Nothing happens where it has stepped back as far already, or where the system does not let it.
+    A process starts as far back as the one that started it, and a session does not: it follows the process here.
+    Nothing happens where both have stepped back as far already, or where the system does not let them.
 
     Args:
         niceness: 0 to 19, as of `nice(1)`.
     """
-    if niceness > os.getpriority(os.PRIO_PROCESS, 0):
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if sys.platform == "linux" and os.getsid(0) == os.getpid():
         _session_steps_back(niceness)
 

@@ -90,7 +90,6 @@ async def open_catalogue(
     *,
     tracer: Tracer | None = None,
     metrics: Metrics | None = None,
-    niceness: int | None = None,
 ) -> AsyncIterator[Catalogue]:
     """The generations of an index, for whoever writes them; opened without asking any store.
 
@@ -100,13 +99,11 @@ async def open_catalogue(
             model.
         tracer: of this process.
         metrics: of this process, for queries that compare generations.
-        niceness: of the processes that embed, if not that of the settings.
     """
     if index != SEMANTIC:
         yield LocalCatalogue(indexes_directory(settings), index, lambda: LOCAL_ENGINES[index], settings)
         return
-    niceness = settings.indexer_niceness if niceness is None else niceness
-    database_url, options = _database_url(settings), _embedder(settings, niceness=niceness)
+    database_url, options = _database_url(settings), _embedder(settings)
 
     def searched(generation: SemanticGeneration) -> SearchBackend:
         model = place_of_model(generation, options.model)
@@ -217,5 +214,5 @@ def _database_url(settings: Settings) -> str:
     return settings.database_url.get_secret_value() if settings.database_url else ""
 
 
-def _embedder(settings: Settings, *, niceness: int = 0) -> EmbedderOptions:
-    return EmbedderOptions(Path(str(settings.model_path)), threads=settings.embedding_threads, niceness=niceness)
+def _embedder(settings: Settings) -> EmbedderOptions:
+    return EmbedderOptions(Path(str(settings.model_path)), threads=settings.embedding_threads)

@@ -124,7 +124,7 @@ def main() -> None:
     """Serve one model over standard input and output until the parent closes them."""
     arguments = _arguments()
     _die_with_parent(arguments.parent)
-    step_back(arguments.niceness)
+    step_back()  # as far as whoever embeds with it
     requests, responses = _take_streams()
     try:
         model = Model(arguments.model, threads=arguments.threads)
@@ -164,7 +164,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="embed-search embedder")
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--niceness", type=int, default=0)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
 

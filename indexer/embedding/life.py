@@ -33,12 +33,10 @@ class EmbedderOptions(msgspec.Struct, frozen=True):
     Attributes:
         model: path of the GGUF file.
         threads: how many it computes with.
-        niceness: how far it steps back for other processes; indexing does, a query does not.
     """
 
     model: Path
     threads: int = 1
-    niceness: int = 0
 
 
 class WorkerLife:
@@ -57,8 +55,7 @@ class WorkerLife:
     async def spawn(cls, options: EmbedderOptions) -> "WorkerLife":
         """Start the process, in a session of its own: the system shares processors out among sessions."""
         command = [sys.executable, "-P", "-m", "indexer.embedder.worker", str(options.model)]
-        command += ["--threads", str(options.threads), "--niceness", str(options.niceness)]
-        command += ["--parent", str(os.getpid())]
+        command += ["--threads", str(options.threads), "--parent", str(os.getpid())]
         pipe = asyncio.subprocess.PIPE
         try:
             return cls(

@@ -112,7 +112,7 @@ async def _rebuild(
     async with watched(memory):
         for name in names:
             gate = Gate(name, pointed, address, bounds, queries, show.say)
-            async with open_catalogue(name, pointed, niceness=_NICENESS) as catalogue:
+            async with open_catalogue(name, pointed) as catalogue:
                 rebuild = Rebuild(catalogue, pointed, gate, memory, promotion, _shown(name, show))
                 outcomes.append(await rebuild.run())
     return outcomes

@@ -22,10 +22,23 @@ from indexer.embedding.jobs import MAX_WAITING
 from indexer.embedding.life import WorkerLife
 from indexer.embedding.process import MAX_SENT
 from indexer.errors import BackendBusy, BackendStarting, BackendUnavailable, DeadlineExceeded
-from indexer.priority import session_niceness
 from tests.system.waiting import until
 
 MANY_WORDS = "word " * 600
+
+_STEPPED_BACK = """
+import asyncio, os, sys
+from pathlib import Path
+from indexer.embedding import EmbedderOptions, EmbedderProcess
+from indexer.priority import session_niceness, step_back
+async def tell():
+    step_back(7)
+    embedder = await EmbedderProcess.start(EmbedderOptions(Path(sys.argv[1])))
+    pid = embedder.pid
+    print(pid, os.getsid(pid), os.getpriority(os.PRIO_PROCESS, pid), session_niceness(pid))
+    await embedder.close()
+asyncio.run(tell())
+"""
 
 
 def soon() -> Deadline:
@@ -58,13 +71,13 @@ async def killed(embedder: EmbedderProcess) -> int:
 
 
 async def test_it_has_a_share_of_the_processors_to_itself(model_path: Path) -> None:
-    """Linux shares them out among sessions; and one that embeds documents steps back."""
-    embedder = await EmbedderProcess.start(EmbedderOptions(model_path, niceness=7))
-    pid = worker_of(embedder)
-    assert os.getsid(pid) == pid
-    assert os.getpriority(os.PRIO_PROCESS, pid) == 7
-    assert session_niceness(pid) in {None, 7}
-    await embedder.close()
+    """Linux shares them out among sessions; and one that embeds documents steps back as far as whoever indexes them."""
+    command = [sys.executable, "-c", _STEPPED_BACK, str(model_path)]
+    told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    pid, session, niceness, of_session = told.stdout.split()
+    assert session == pid
+    assert niceness == "7"
+    assert of_session in {"None", "7"}
 
 
 async def test_the_model_is_described(embedder: EmbedderProcess, model_path: Path) -> None:

@@ -24,6 +24,8 @@ _REQUEST_WITHIN_MS = 4_000
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 
 _MEGABYTE = 1 << 20
+_HEAP = ("-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch")
+"""All of it from the start: a heap that may grow does so for hours, and cannot be told from a leak."""
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -89,7 +91,7 @@ class KafkaServer:
         """How to run it; SIGTERM makes it flush and close its logs, so that the next start has nothing to recover."""
         return Service(
             name="kafka",
-            argv=(*self._java("-Xms128m", "-Xmx512m"), "kafka.Kafka", str(self._configuration)),
+            argv=(*self._java(*_HEAP), "kafka.Kafka", str(self._configuration)),
             env=dict(os.environ) | {"LC_ALL": "C"},
             prepare=self.prepare,
             ready=self.ready,

@@ -41,8 +41,15 @@ PUBLICATION_PATIENCE_SECONDS: Final = 2.0
 
 _SURE: Final = 0.7
 """Part of what a request will wait, that may be expected in a crowd: one that is expected to wait as long as it will
-mostly does so for nothing there, and is refused late. Where hardly any are refused, what is expected comes from a
-moment that has passed, and it may wait."""
+mostly does so for nothing there, and is refused late."""
+
+_RARE: Final = 0.05
+"""Part of the latest requests that were refused, up to which more than it will wait may be expected of one: that comes
+from a moment that has passed, and while some wait, searches do without what takes long. With 125 searches a second,
+seven of 7,000 were refused by it, and none of 14,000 had waited in vain where it was not heeded."""
+
+_LAX: Final = 2.0
+"""So many times what it will wait, where none were refused at all."""
 
 _CROWDED: Final = 0.5
 """Part of the latest requests that were refused, from which on most of those that wait do so in vain,"""
@@ -148,8 +155,11 @@ class Bulkhead:
     def _patience(self, patience: float) -> float:
         return min(patience, _CROWDED_SECONDS) if self._refused_part > _CROWDED else patience
 
+    def _lax(self) -> float:
+        return 1 + (_LAX - 1) * max(0.0, 1 - self._refused_part / _RARE)
+
     def _sure(self) -> float:
-        return 1 - (1 - _SURE) * min(1.0, self._refused_part / _CROWDED)
+        return self._lax() - (1 - _SURE) * min(1.0, self._refused_part / _CROWDED)
 
     def _has_turn_for(self, client: str) -> bool:
         """Whether one more of a client may run; while some wait, none may of theirs."""
@@ -190,7 +200,7 @@ class Bulkhead:
         """Refuse those that wait in vain now, rather than when they have waited."""
         now, before = self._clock(), 0
         for waiting in list(self._queue.in_order(self._running)):
-            if self._expected_seconds(before) > waiting.until - now:
+            if self._expected_seconds(before) > self._lax() * (waiting.until - now):
                 self._refuse(waiting)
             else:
                 before += 1

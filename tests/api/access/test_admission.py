@@ -88,7 +88,7 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
     bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
         began = monotonic()
-        for patience in (0.2, 0.45):  # half a second is expected
+        for patience in (0.2, 0.2, 0.2, 0.45):  # half a second is expected
             with pytest.raises(Overloaded, match="and 0 wait"):
                 async with bulkhead.turn(ONE, patience):
                     pytest.fail("there is no turn left")
@@ -100,10 +100,19 @@ async def test_who_would_wait_too_long_is_refused_before() -> None:
 
 
 async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
-    """Whoever has little more than what is expected waits in vain where many do, and not after a bad moment."""
+    """Whoever has little more than what is expected waits in vain where many do, and not after a bad moment.
+
+    Where none were refused, not even who has less: what is expected is too much as long as searches can take less.
+    """
     bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
-        bulkhead.refuse_if_full(ONE, 0.6)  # half a second is expected
+        bulkhead.refuse_if_full(ONE, 0.3)  # half a second is expected
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                bulkhead.refuse_if_full(ONE, 0.2)
+        with pytest.raises(Overloaded):
+            bulkhead.refuse_if_full(ONE, 0.45)
+        bulkhead.refuse_if_full(ONE, 0.6)
         for _ in range(25):
             with pytest.raises(Overloaded):
                 bulkhead.refuse_if_full(ONE, 0)
@@ -118,7 +127,7 @@ async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn()
     bulkhead.refuse_if_full(ONE, 0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):
-            bulkhead.refuse_if_full(ONE, 0.9)
+            bulkhead.refuse_if_full(ONE, 0.4)
         bulkhead.refuse_if_full(ONE, 1.6)
     bulkhead.refuse_if_full(ONE, 0)
 
@@ -219,17 +228,17 @@ async def test_how_long_one_would_wait_is_known_by_client() -> None:
     async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
         waiting = [await line.join(ONE, f"one's {number}") for number in range(3)]
         with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 3.5)
-        bulkhead.refuse_if_full(THIRD, 2)
+            bulkhead.refuse_if_full(ONE, 1.9)  # it would have its turn in four seconds
+        bulkhead.refuse_if_full(THIRD, 1.9)
     await asyncio.gather(*waiting)
 
 
 async def test_who_waits_in_vain_since_fewer_may_run_is_refused_then() -> None:
-    """And not after all its patience; those that will still have their turn in time wait on."""
+    """And not after all its patience; those that may still have their turn in time wait on."""
     bulkhead = await _taking_a_second(4)
     line = _Line(bulkhead)
     async with _holding(bulkhead, 4):
-        waiting = [await line.join(ONE, str(number), 1.5) for number in range(4)]
+        waiting = [await line.join(ONE, str(number), 0.9) for number in range(4)]
         began = monotonic()
         bulkhead.limit = 2  # where one turn comes in half a second
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -1,9 +1,11 @@
-"""Documents with random vectors and tags, three tenths of them updated, and what a filtered search gives of them."""
+"""Documents with vectors and tags, three tenths of them updated, and what a filtered search gives of them."""
 
+import random
+import sysconfig
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import msgspec
@@ -33,12 +35,69 @@ Vectors = npt.NDArray[np.float32]
 
 _BEST = 10
 _LIMITS = (_BEST, 300)
-_AT_ONCE = 4_000
+_AT_ONCE = 1_000
+_PASSAGE_WORDS = 14
 
 
-class RandomEmbedder(EmbedderProcess):
-    """The real one, but for its vectors, which have any direction: nothing is harder for an index."""
+class Material(Protocol):
+    """What documents and queries are made of."""
 
+    async def embedder(self, model_path: Path) -> EmbedderProcess:
+        """The one that makes the vectors of documents."""
+
+    def body(self, number: int, version: int) -> str:
+        """Of a document; another one in each version."""
+
+    async def queries(self, embedder: EmbedderProcess) -> Vectors:
+        """Shape (queries, dimensions), of unit length."""
+
+
+class AnyDirection:
+    """Vectors that have any direction: each is about as far from all others, and nothing is harder for an index."""
+
+    async def embedder(self, model_path: Path) -> EmbedderProcess:
+        """The real one, but for its vectors."""
+        return await _RandomEmbedder.start(EmbedderOptions(model_path))
+
+    def body(self, number: int, version: int) -> str:
+        """Any text: its vector does not depend on it."""
+        return f"words of document {number}, version {version}"
+
+    async def queries(self, embedder: EmbedderProcess) -> Vectors:  # noqa: ARG002 - it would give any others
+        """The same in every run."""
+        return directions(np.random.default_rng(12), QUERIES)
+
+
+class StandardLibrary:
+    """Passages of Python's own standard library, and the model's vectors of them.
+
+    Args:
+        documents: how many there are.
+    """
+
+    def __init__(self, documents: int) -> None:
+        passages = list(dict.fromkeys(_passages()))
+        random.Random(13).shuffle(passages)
+        self._documents = documents
+        self._passages = passages
+        self._queries = passages[2 * documents :][:QUERIES]
+        assert len(self._queries) == QUERIES, "the library is too short"
+
+    async def embedder(self, model_path: Path) -> EmbedderProcess:
+        """The real one."""
+        return await EmbedderProcess.start(EmbedderOptions(model_path, threads=2))
+
+    def body(self, number: int, version: int) -> str:
+        """A passage that no other document has in any version."""
+        return self._passages[version * self._documents + number]
+
+    async def queries(self, embedder: EmbedderProcess) -> Vectors:
+        """Of passages that no document has."""
+        vectors = [(await embedder.embed_query(text, Deadline.after(60)))[0] for text in self._queries]
+        return np.stack(vectors)
+
+
+class _RandomEmbedder(EmbedderProcess):
     random = np.random.default_rng(11)
 
     async def embed_documents(self, texts: Sequence[str], deadline: Deadline) -> Vectors:  # noqa: ARG002 - takes no time
@@ -67,17 +126,37 @@ class Found(msgspec.Struct, frozen=True):
     faults: int
 
 
-class Tagged:
-    """So many documents, and who has which tag: the updated ones have taken over those of their neighbours."""
+class Index(msgspec.Struct, frozen=True):
+    """An index of such documents.
 
-    def __init__(self, documents: int) -> None:
+    Attributes:
+        connection: to its database, in a transaction.
+        generation: of the index.
+        queries: shape (queries, dimensions), what it is searched for.
+    """
+
+    connection: Any
+    generation: SemanticGeneration
+    queries: Vectors
+
+
+class Tagged:
+    """So many documents, and who has which tag: the updated ones have taken over those of their neighbours.
+
+    Args:
+        documents: how many.
+        material: that they are made of.
+    """
+
+    def __init__(self, documents: int, material: Material) -> None:
         self.documents = documents
         self.updated = documents * 3 // 10
+        self._material = material
 
     @asynccontextmanager
-    async def index(self, database_dsn: str, model_path: Path) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
-        """A connection, in a transaction, to an index of them that was not vacuumed since the updates."""
-        embedder = await RandomEmbedder.start(EmbedderOptions(model_path))
+    async def index(self, database_dsn: str, model_path: Path) -> AsyncIterator[Index]:
+        """An index of them that was not vacuumed since the updates."""
+        embedder = await self._material.embedder(model_path)
         writer = await SemanticWriter.open(database_dsn, embedder)
         connection = await asyncpg.connect(database_dsn)
         try:
@@ -90,7 +169,7 @@ class Tagged:
                     await put(writer, *self._versions(range(first, min(first + _AT_ONCE, count)), version))
             await register_vector(connection)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield connection, generation
+                yield Index(connection, generation, await self._material.queries(embedder))
         finally:
             await connection.close()
             await writer.close()
@@ -101,11 +180,12 @@ class Tagged:
         numbers = range(self.documents)
         return {_name(number) for number in numbers if tag in _tags(number + (number < self.updated))}
 
-    async def search(self, connection: Any, generation: SemanticGeneration, tag: str) -> Found:
+    async def search(self, index: Index, tag: str) -> Found:
         """Search among those with a tag, and hold what comes against all distances."""
+        connection, generation = index.connection, index.generation
         expected = self.passing(tag)
         right, faults, totals = 0, 0, set()
-        for query in directions(np.random.default_rng(12), QUERIES):
+        for query in index.queries:
             far = await _distances(connection, generation, query)
             best = set(sorted(expected, key=far.__getitem__)[:_BEST])
             for limit in _LIMITS:
@@ -125,7 +205,7 @@ class Tagged:
             Upsert(
                 Document(
                     id=DocumentId(_name(number)),
-                    body=f"words of document {number}, version {version}",
+                    body=self._material.body(number, version),
                     tags=_tags(number + version),
                 ),
                 Position(0, version * self.documents + number, 1_700_000_000_000),
@@ -137,6 +217,13 @@ class Tagged:
 def tagged(tag: str) -> Filter:
     """The documents with a tag."""
     return Filter((frozenset({label("tags", tag)}),))
+
+
+def _passages() -> Iterable[str]:
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("**/*.py")):
+        words = path.read_text("utf-8", "replace").split()
+        for first in range(0, len(words) - _PASSAGE_WORDS, _PASSAGE_WORDS // 2):
+            yield " ".join(words[first : first + _PASSAGE_WORDS])
 
 
 def _name(number: int) -> str:

@@ -2,49 +2,43 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from indexer.semantic import nearest
 from indexer.semantic.nearest import MIN_CANDIDATES
-from indexer.semantic.schema import SemanticGeneration
-from tests.indexer.semantic.recall import EVERY, RECALL, Tagged
+from tests.indexer.semantic.recall import EVERY, RECALL, AnyDirection, Index, Tagged
 
-TAGGED = Tagged(4_000)
+TAGGED = Tagged(4_000, AnyDirection())
 
 
 @pytest.fixture
-async def index(database_dsn: str, model_path: Path) -> AsyncIterator[tuple[Any, SemanticGeneration]]:
-    """A connection, in a transaction, to an index of which three tenths were updated and not vacuumed."""
+async def index(database_dsn: str, model_path: Path) -> AsyncIterator[Index]:
+    """Of documents of which three tenths were updated and not vacuumed."""
     async with TAGGED.index(database_dsn, model_path) as made:
         yield made
 
 
-async def check(connection: Any, generation: SemanticGeneration, tag: str) -> set[int]:
+async def check(index: Index, tag: str) -> set[int]:
     """Hold counts and recall of a filter against the truth; gives the totals of ten hits."""
-    found = await TAGGED.search(connection, generation, tag)
+    found = await TAGGED.search(index, tag)
     assert found.faults == 0
     assert found.recall >= RECALL[tag]
     return found.totals
 
 
-async def test_counts_and_recall_of_filters(
-    index: tuple[Any, SemanticGeneration], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_counts_and_recall_of_filters(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many pass, as many are returned as there are, up to the limit, and of the best ten nearly all."""
     for tag in EVERY:
-        assert await check(*index, tag) == {len(TAGGED.passing(tag))}, "a small table is read whole"
+        assert await check(index, tag) == {len(TAGGED.passing(tag))}, "a small table is read whole"
     monkeypatch.setattr(nearest, "_EXACT_BELOW_BYTES", 0)
-    assert await check(*index, "all") == {MIN_CANDIDATES}, "many passages: the index"
-    assert await check(*index, "tenth") == {len(TAGGED.passing("tenth"))}, "few passages: all compared"
+    assert await check(index, "all") == {MIN_CANDIDATES}, "many passages: the index"
+    assert await check(index, "tenth") == {len(TAGGED.passing("tenth"))}, "few passages: all compared"
     monkeypatch.setattr(nearest, "_FEW", 0)
     for tag in ("half", "tenth"):
-        assert await check(*index, tag) == {MIN_CANDIDATES}, "the scan of the index goes on until it has enough"
+        assert await check(index, tag) == {MIN_CANDIDATES}, "the scan of the index goes on until it has enough"
     for tag in ("hundredth", "thousandth"):
-        assert await check(*index, tag) == {len(TAGGED.passing(tag))}, "the index cannot give enough: all compared"
-    assert await check(*index, "nobody") == {0}, "nor is there anything to compare"
+        assert await check(index, tag) == {len(TAGGED.passing(tag))}, "the index cannot give enough: all compared"
+    assert await check(index, "nobody") == {0}, "nor is there anything to compare"
     monkeypatch.setattr(nearest, "_MANY_PASS", nearest._MANY_PASS | {"hnsw.ef_search": 5, "hnsw.max_scan_tuples": 1})
-    assert await check(*index, "tenth") == {len(TAGGED.passing("tenth"))}, (
-        "a scan that was cut short counts for nothing"
-    )
+    assert await check(index, "tenth") == {len(TAGGED.passing("tenth"))}, "a scan that was cut short counts for nothing"

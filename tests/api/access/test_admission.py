@@ -106,7 +106,7 @@ async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
     """
     bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
-        bulkhead.refuse_if_full(ONE, 0.3)  # half a second is expected
+        bulkhead.refuse_if_full(ONE, 0.45)  # half a second is expected
         for _ in range(3):
             with pytest.raises(Overloaded):
                 bulkhead.refuse_if_full(ONE, 0.2)
@@ -127,7 +127,7 @@ async def test_whether_one_would_be_refused_is_known_without_asking_for_a_turn()
     bulkhead.refuse_if_full(ONE, 0)
     async with _holding(bulkhead, 1):
         with pytest.raises(Overloaded, match="1 searches run, and 0 wait"):
-            bulkhead.refuse_if_full(ONE, 0.4)
+            bulkhead.refuse_if_full(ONE, 0.7)
         bulkhead.refuse_if_full(ONE, 1.6)
     bulkhead.refuse_if_full(ONE, 0)
 
@@ -228,7 +228,7 @@ async def test_how_long_one_would_wait_is_known_by_client() -> None:
     async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
         waiting = [await line.join(ONE, f"one's {number}") for number in range(3)]
         with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 1.9)  # it would have its turn in four seconds
+            bulkhead.refuse_if_full(ONE, 3)  # it would have its turn in four seconds
         bulkhead.refuse_if_full(THIRD, 1.9)
     await asyncio.gather(*waiting)
 
@@ -238,7 +238,7 @@ async def test_who_waits_in_vain_since_fewer_may_run_is_refused_then() -> None:
     bulkhead = await _taking_a_second(4)
     line = _Line(bulkhead)
     async with _holding(bulkhead, 4):
-        waiting = [await line.join(ONE, str(number), 0.9) for number in range(4)]
+        waiting = [await line.join(ONE, str(number), 1.3) for number in range(4)]
         began = monotonic()
         bulkhead.limit = 2  # where one turn comes in half a second
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -36,7 +36,7 @@ Vectors = npt.NDArray[np.float32]
 _BEST = 10
 _LIMITS = (_BEST, 300)
 _AT_ONCE = 1_000
-_PASSAGE_WORDS = 14
+_PASSAGE_WORDS = 8
 
 
 class Material(Protocol):
@@ -85,7 +85,7 @@ class StandardLibrary:
 
     async def embedder(self, model_path: Path) -> EmbedderProcess:
         """The real one."""
-        return await EmbedderProcess.start(EmbedderOptions(model_path, threads=2))
+        return await EmbedderProcess.start(EmbedderOptions(model_path))
 
     def body(self, number: int, version: int) -> str:
         """A passage that no other document has in any version."""

@@ -49,6 +49,13 @@ async def _taking_a_second(turns: int) -> Bulkhead:
     return bulkhead
 
 
+def _refuses(bulkhead: Bulkhead, patience: float, *, times: int = 1) -> None:
+    """So many requests of one client, one after the other, are refused before they have asked for their turn."""
+    for _ in range(times):
+        with pytest.raises(Overloaded):
+            bulkhead.refuse_if_full(ONE, patience)
+
+
 async def test_beyond_the_queue_is_refused_at_once() -> None:
     """Two run, one waits, the fourth is told so without waiting; the third runs when a turn is free."""
     bulkhead = Bulkhead("searches", 2, 1, Metrics())
@@ -107,17 +114,11 @@ async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
     bulkhead = await _taking_a_second(2)
     async with _holding(bulkhead, 2):
         bulkhead.refuse_if_full(ONE, 0.45)  # half a second is expected
-        for _ in range(3):
-            with pytest.raises(Overloaded):
-                bulkhead.refuse_if_full(ONE, 0.2)
-        with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 0.45)
+        _refuses(bulkhead, 0.2, times=3)
+        _refuses(bulkhead, 0.45)
         bulkhead.refuse_if_full(ONE, 0.6)
-        for _ in range(25):
-            with pytest.raises(Overloaded):
-                bulkhead.refuse_if_full(ONE, 0)
-        with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 0.6)
+        _refuses(bulkhead, 0, times=25)
+        _refuses(bulkhead, 0.6)
         bulkhead.refuse_if_full(ONE, 0.8)
 
 
@@ -209,8 +210,7 @@ async def test_whoever_waits_for_the_most_makes_room() -> None:
     line = _Line(bulkhead)
     async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
         greedy = [await line.join(ONE, f"one's {number}") for number in range(3)]
-        with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, SOON)
+        _refuses(bulkhead, SOON)
         bulkhead.refuse_if_full(THIRD, SOON)
         modest = await line.join(THIRD, "third's")
         with pytest.raises(Overloaded):
@@ -227,8 +227,7 @@ async def test_how_long_one_would_wait_is_known_by_client() -> None:
     line = _Line(bulkhead)
     async with _holding(bulkhead, 1), _holding(bulkhead, 1, OTHER):
         waiting = [await line.join(ONE, f"one's {number}") for number in range(3)]
-        with pytest.raises(Overloaded):
-            bulkhead.refuse_if_full(ONE, 3)  # it would have its turn in four seconds
+        _refuses(bulkhead, 3)  # it would have its turn in four seconds
         bulkhead.refuse_if_full(THIRD, 1.9)
     await asyncio.gather(*waiting)
 
@@ -264,9 +263,7 @@ async def test_in_a_crowd_nobody_waits_for_long() -> None:
         assert await seconds_until_refused() >= 0.3
         waiting = asyncio.create_task(seconds_until_refused())
         await asyncio.sleep(0)
-        for _ in range(50):
-            with pytest.raises(Overloaded):
-                bulkhead.refuse_if_full(ONE, 0.3)
+        _refuses(bulkhead, 0.3, times=50)
         await waiting
         assert await seconds_until_refused() < 0.3
     for _ in range(50):

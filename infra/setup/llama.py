@@ -27,8 +27,21 @@ _TRY_WITHIN = 60.0
 
 # Embedding needs the library alone. Leaving out the multimodal one and the helpers of llama.cpp's own programs halves
 # the build; upstream's recipe has a switch for the first and forces the second on.
-_RECIPE = 1
-_DEFINITIONS = ("-C", "cmake.define.LLAVA_BUILD=OFF")
+#
+# Its code for AMX tiles ends the process with a general protection fault: GCC 12 takes the tile configuration,
+# which lies on the stack, for eight bytes long and drops what is written behind them; and only the thread that starts
+# ggml asks Linux for the tiles, where others use them (https://github.com/ggml-org/llama.cpp/pull/26954, open). So it
+# is compiled as for a processor without; AVX-512 stays.
+RECIPE = 2
+_DEFINITIONS = tuple(
+    part
+    for definition in (
+        "LLAVA_BUILD=OFF",
+        "CMAKE_C_FLAGS_INIT=-U__AMX_INT8__",
+        "CMAKE_CXX_FLAGS_INIT=-U__AMX_INT8__",
+    )
+    for part in ("-C", f"cmake.define.{definition}")
+)
 _FORCED = "set(LLAMA_BUILD_COMMON ON CACHE"
 _WANTED = "set(LLAMA_BUILD_COMMON OFF CACHE"
 
@@ -70,7 +83,7 @@ class LlamaWheel:
     def run(self, advance: Advance) -> None:
         """Download the source, compile it, keep the wheel; an interrupted build goes on with the files it lacks."""
         sdist = fetch(self._sdist, self._artifacts.downloads, lambda done, what: advance(done * _DOWNLOAD_SHARE, what))
-        workshop = self._artifacts.root / "build" / f"{self._sdist.sha256[:16]}.{_RECIPE}"
+        workshop = self._artifacts.root / "build" / f"{self._sdist.sha256[:16]}.{RECIPE}"
         source = _unpack(sdist, workshop)
         output = workshop / "output"
         shutil.rmtree(output, ignore_errors=True)
@@ -90,7 +103,7 @@ class LlamaWheel:
         sdist.unlink()
 
     def _keep(self, output: Path) -> None:
-        built = Built(self._sdist.sha256, _RECIPE, self._processor)
+        built = Built(self._sdist.sha256, RECIPE, self._processor)
         (output / "built.json").write_bytes(msgspec.json.encode(built, order="deterministic"))
         self._artifacts.wheels.mkdir(parents=True, exist_ok=True)
         place = self._artifacts.wheels / f"llama-{len(list(self._artifacts.wheels.iterdir())) + 1}"
@@ -100,7 +113,7 @@ class LlamaWheel:
     def _fits(self, built: Built) -> bool:
         return (
             built.sdist_sha256 == self._sdist.sha256
-            and built.recipe == _RECIPE
+            and built.recipe == RECIPE
             and self._processor.runs_code_for(built.processor)
         )
 

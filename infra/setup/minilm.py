@@ -1,5 +1,6 @@
 """The step that makes the default embedding model: all-MiniLM-L6-v2 as GGUF, checked before it is kept."""
 
+import signal
 import subprocess
 import sys
 import zipfile
@@ -90,4 +91,6 @@ def check_model(model: Path) -> None:
     )
     if result.returncode != 0:
         model.unlink()
-        raise SetupError(f"the converted model does not embed as it should and was removed:\n{result.stdout.strip()}")
+        died = f"llama.cpp was ended by {signal.Signals(-result.returncode).name}\n" if result.returncode < 0 else ""
+        said = f"{died}{result.stdout.strip()}"
+        raise SetupError(f"the converted model does not embed as it should and was removed:\n{said}")

@@ -117,6 +117,23 @@ def test_a_damaged_model_is_not_kept(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_death_of_llama_cpp_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that does not run on this processor says nothing by itself before its process is gone."""
+    dying = tmp_path / "python"
+    dying.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    dying.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(dying))
+    path = tmp_path / "model.gguf"
+    path.touch()
+    with pytest.raises(SetupError, match="ended by SIGSEGV"):
+        check_model(path)
+
+
+def test_llama_cpp_uses_no_amx_tiles() -> None:
+    """A processor that has them dies of its code for them; `infra/setup/llama.py` says why."""
+    assert b"AMX_INT8 = 1" not in llama_cpp.llama_print_system_info()
+
+
 def _as_word_piece(token: str) -> str:
     if token.startswith("\u2581"):
         return token[1:]

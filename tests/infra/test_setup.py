@@ -13,7 +13,7 @@ from rich.console import Console
 from infra.setup.artifacts import LOCK, Artifacts, cache_directory
 from infra.setup.errors import SetupError
 from infra.setup.kafka_jars import KafkaJars, pinned_jars
-from infra.setup.llama import Built, LlamaWheel, locked_sdist
+from infra.setup.llama import RECIPE, Built, LlamaWheel, locked_sdist
 from infra.setup.prerequisites import missing_compilers, missing_java, missing_maven
 from infra.setup.processor import Processor, this_processor
 from infra.setup.report import Advance, Report
@@ -253,7 +253,7 @@ def test_a_wheel_for_another_processor_is_not_used(tmp_path: Path) -> None:
         wheel = tmp_path / "wheels" / f"llama-{number}" / "llama.whl"
         wheel.parent.mkdir(parents=True)
         wheel.touch()
-        built = Built(step._sdist.sha256, 1, Processor(here.machine, frozenset(flags)))
+        built = Built(step._sdist.sha256, RECIPE, Processor(here.machine, frozenset(flags)))
         (wheel.parent / "built.json").write_bytes(msgspec.json.encode(built))
         assert step.done() == (number == 1)
     assert step.kept() == tmp_path / "wheels" / "llama-1" / "llama.whl"

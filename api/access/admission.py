@@ -52,12 +52,17 @@ _LAX: Final = 1.25
 """So many times what it will wait, where none were refused at all: those seven were expected to wait 0.51 to 0.54
 seconds of 0.5. With twice as much, more would be refused late where a crowd comes."""
 
-_CROWDED: Final = 0.5
-"""Part of the latest requests that were refused, from which on most of those that wait do so in vain,"""
+_GATHERING: Final = 0.1
+"""Part of the latest requests that were refused, from which on they wait for less and less time,"""
+
+_CROWDED: Final = 0.4
+"""until from this part on most of those that wait would do so in vain,"""
 
 _CROWDED_SECONDS: Final = 0.05
-"""and wait no longer than this. Else a queue may stand, which loses nobody as long as it does not grow (B. Maurer, Fail
-at scale, 2015, has it the other way about: there one that stands is a crowd)."""
+"""and wait no longer than this. Below, a queue may stand, which loses nobody as long as it does not grow (B. Maurer,
+Fail at scale, 2015, has it the other way about: there one that stands is a crowd). It becomes shorter by and by, as the
+part is that of about the last hundred requests, and falls for moments: with all the patience where less than a half
+were refused, and this where more were, a fiftieth of the refusals came late at twice the capacity."""
 
 _LATEST: Final = 0.02
 """Weight of one request in that part."""
@@ -154,7 +159,8 @@ class Bulkhead:
             raise self._overloaded()
 
     def _patience(self, patience: float) -> float:
-        return min(patience, _CROWDED_SECONDS) if self._refused_part > _CROWDED else patience
+        crowd = min(1.0, max(0.0, (self._refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
+        return patience ** (1 - crowd) * min(patience, _CROWDED_SECONDS) ** crowd
 
     def _lax(self) -> float:
         return 1 + (_LAX - 1) * max(0.0, 1 - self._refused_part / _RARE)

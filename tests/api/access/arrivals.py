@@ -1,0 +1,89 @@
+"""Many requests for the turns of a bulkhead, in a time of their own: minutes of them take a second."""
+
+import asyncio
+import random
+import selectors
+
+from api.access.admission import Bulkhead
+from api.errors import Overloaded
+from streams.metrics import Metrics
+
+
+class Arrivals:
+    """Requests that come at random, and keep their turn for a random time (an M/M/c queue).
+
+    Args:
+        turns: at a time.
+        answered_per_second: with all turns taken.
+        arriving_per_second: requests.
+        patience: seconds that each waits for its turn at most.
+
+    Attributes:
+        answered: seconds that each request waited which had its turn.
+        refused: seconds until each one knew that it has none.
+    """
+
+    def __init__(
+        self, turns: int, *, answered_per_second: float, arriving_per_second: float, patience: float = 0.5
+    ) -> None:
+        self.answered = list[float]()
+        self.refused = list[float]()
+        self._turns = turns
+        self._takes = turns / answered_per_second
+        self._arriving = arriving_per_second
+        self._patience = patience
+        self._chance = random.Random(1)
+
+    def run(self, seconds: float, *, after: float) -> None:
+        """Let them come for so many seconds, and take note of no others than those.
+
+        Args:
+            seconds: of their time.
+            after: so many more, in which it becomes known how long a request takes.
+        """
+        loop = _Hastened()
+        try:
+            loop.run_until_complete(self._come(loop, after, after + seconds))
+        finally:
+            loop.close()
+
+    async def _come(self, loop: asyncio.AbstractEventLoop, noted_from: float, until: float) -> None:
+        bulkhead = Bulkhead("searches", self._turns, 64 * self._turns, Metrics(), clock=loop.time)
+        async with asyncio.TaskGroup() as group:
+            while loop.time() < until:
+                await asyncio.sleep(self._chance.expovariate(self._arriving))
+                group.create_task(self._ask(bulkhead, loop, noted=loop.time() >= noted_from))
+
+    async def _ask(self, bulkhead: Bulkhead, loop: asyncio.AbstractEventLoop, *, noted: bool) -> None:
+        began = loop.time()
+        try:
+            async with bulkhead.turn("one", self._patience):
+                waited = loop.time() - began
+                await asyncio.sleep(self._chance.expovariate(1 / self._takes))
+        except Overloaded:
+            if noted:
+                self.refused.append(loop.time() - began)
+        else:
+            if noted:
+                self.answered.append(waited)
+
+
+class _NeverWaiting(selectors.DefaultSelector):
+    """Looks for what is ready, and takes note of how long it should have waited for that."""
+
+    waited = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.waited += timeout or 0.0
+        return super().select(0)
+
+
+class _Hastened(asyncio.SelectorEventLoop):
+    """An event loop whose time goes on to the next timer, instead of waiting for it."""
+
+    def __init__(self) -> None:
+        self._never_waiting = _NeverWaiting()
+        super().__init__(self._never_waiting)
+
+    def time(self) -> float:
+        return self._never_waiting.waited

@@ -40,7 +40,7 @@ The index reads the more the fewer pass: of 50,000 passages, 10 % passing, it to
 27 ms. With half of them passing it took 15 ms against 110 ms.
 """
 
-_CUSTOM_PLANS: Final = {"plan_cache_mode": "force_custom_plan"}
+_CUSTOM_PLANS: Final = MappingProxyType({"plan_cache_mode": "force_custom_plan"})
 """A cached plan would outlive the other settings, and suit another filter."""
 
 WHOLE_TABLE: Final = "SET enable_seqscan = on; SET plan_cache_mode = force_generic_plan; "
@@ -50,10 +50,6 @@ INDEX: Final = (
 )
 """What a session must have for the statement of `nearest_sql`; each is planned under its own settings alone."""
 
-_FEW_PASS: Final = MappingProxyType(
-    # Before a table was analyzed, its planner would rather read all passages than look up a few.
-    {"enable_hashjoin": "off", "enable_mergejoin": "off", **_CUSTOM_PLANS}
-)
 _MANY_PASS: Final = MappingProxyType(
     {
         "enable_sort": "off",  # the order can come from the index alone
@@ -64,9 +60,7 @@ _MANY_PASS: Final = MappingProxyType(
         "hnsw.scan_mem_multiplier": 4,  # of `work_mem`, 4 MB: a scan keeps 300 bytes a tuple, and ends without them
     }
 )
-_ALL_THAT_PASS: Final = MappingProxyType(
-    {"enable_sort": "on", "enable_seqscan": "on", "enable_hashjoin": "on", "enable_mergejoin": "on"}
-)
+_ALL_THAT_PASS: Final = MappingProxyType({"enable_sort": "on", "enable_seqscan": "on"})
 
 
 _NEAREST: Final = """
@@ -165,7 +159,7 @@ async def nearest_passing(
         The count and the hits, as those of `Candidates`.
     """
     size = await connection.fetchval("SELECT pg_relation_size($1::regclass)", generation.passages)
-    await _set_locally(connection, _FEW_PASS)
+    await _set_locally(connection, _CUSTOM_PLANS)
     bound = int(_FEW * math.sqrt(size))
     if not is_small(size) and not await few_pass(connection, generation, only, bound=bound):
         await _set_locally(connection, _MANY_PASS)

@@ -1,4 +1,9 @@
-"""The documents that pass a filter, all of them compared with a vector: exact, and quick where few pass."""
+"""The documents that pass a filter, all of them compared with a vector: exact, and quick where few pass.
+
+Both statements go through the documents and look up the passages of each; what has an `OFFSET 0` is not taken apart by
+the planner. Plain joins would be planned by statistics, which tables lack until they are first analyzed: of 50,000
+documents, of which 50 passed, all passages were read, which took 270 ms instead of 10.
+"""
 
 from typing import Any
 
@@ -20,8 +25,9 @@ async def few_pass(connection: Any, generation: SemanticGeneration, only: Filter
         bound: how many passages are few.
     """
     passages: int = await connection.fetchval(
-        f"SELECT count(*) FROM (SELECT FROM {generation.documents} d JOIN {generation.passages} p"  # noqa: S608 - validated names
-        f" ON p.document_id = d.id WHERE {condition(only, first=1)} LIMIT {bound + 1}) AS passing",
+        f"SELECT count(*) FROM (SELECT FROM {generation.documents} CROSS JOIN LATERAL"  # noqa: S608 - validated names
+        f" (SELECT FROM {generation.passages} WHERE document_id = id OFFSET 0) AS its_passages"
+        f" WHERE {condition(only, first=1)} LIMIT {bound + 1}) AS passing",
         *values(only),
     )
     return passages <= bound
@@ -49,11 +55,10 @@ async def passing_documents(
     """
     # The filter goes first: no index is asked for the order, and the rows that pass are read once.
     rows: list[Any] = await connection.fetch(
-        f"WITH passing AS MATERIALIZED ("  # noqa: S608 - validated names
-        f" SELECT id FROM {generation.documents} WHERE {condition(only, first=2)}"
-        f"), best AS ("
-        f" SELECT DISTINCT ON (document_id) document_id, body_start, body_end, embedding <=> $1 AS distance"
-        f" FROM passing JOIN {generation.passages} ON document_id = id ORDER BY document_id, distance, body_start"
+        f"WITH best AS (SELECT DISTINCT ON (document_id) its_passages.* FROM {generation.documents} CROSS JOIN LATERAL"  # noqa: S608 - validated names
+        f" (SELECT document_id, body_start, body_end, embedding <=> $1 AS distance FROM {generation.passages}"
+        f" WHERE document_id = id OFFSET 0) AS its_passages"
+        f" WHERE {condition(only, first=2)} ORDER BY document_id, distance, body_start"
         f") SELECT *, count(*) OVER () AS documents FROM best ORDER BY 1 - distance DESC, document_id LIMIT {limit}",
         vector,
         *values(only),

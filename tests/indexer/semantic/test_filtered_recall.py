@@ -2,12 +2,15 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from indexer.semantic import nearest
 from indexer.semantic.nearest import MIN_CANDIDATES
-from tests.indexer.semantic.recall import EVERY, RECALL, AnyDirection, Index, Tagged
+from indexer.semantic.passing import few_pass, passing_documents
+from tests.indexer.semantic.recall import EVERY, RECALL, AnyDirection, Index, Tagged, tagged
 
 TAGGED = Tagged(4_000, AnyDirection())
 
@@ -42,3 +45,38 @@ async def test_counts_and_recall_of_filters(index: Index, monkeypatch: pytest.Mo
     assert await check(index, "nobody") == {0}, "nor is there anything to compare"
     monkeypatch.setattr(nearest, "_MANY_PASS", nearest._MANY_PASS | {"hnsw.ef_search": 5, "hnsw.max_scan_tuples": 1})
     assert await check(index, "tenth") == {len(TAGGED.passing("tenth"))}, "a scan that was cut short counts for nothing"
+
+
+async def test_no_other_passages_are_read_than_those_that_pass(index: Index) -> None:
+    """However many pass, and though the tables were never analyzed: no plan depends on what is known of them."""
+    explained = _Explained(index)
+    for tag in EVERY:
+        passing = len(TAGGED.passing(tag))
+        await passing_documents(explained, index.generation, index.queries[0], 10, only=tagged(tag))
+        await few_pass(explained, index.generation, tagged(tag), bound=TAGGED.documents)
+        assert explained.passages == [passing, passing]
+        explained.passages.clear()
+
+
+class _Explained:
+    """A connection that tells how many passages a statement reads, instead of giving any rows."""
+
+    def __init__(self, index: Index) -> None:
+        self.passages = list[int]()
+        self._connection = index.connection
+        self._table = index.generation.passages.rpartition(".")[2]
+
+    async def fetch(self, sql: str, *arguments: object) -> list[object]:
+        """Nothing."""
+        plan = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", *arguments)
+        self.passages.append(self._read(msgspec.json.decode(plan)[0]["Plan"]))
+        return []
+
+    async def fetchval(self, sql: str, *arguments: object) -> int:
+        """Nothing, as a number."""
+        return len(await self.fetch(sql, *arguments))
+
+    def _read(self, node: dict[str, Any]) -> int:
+        """By a node of a plan and those below it."""
+        rows = node["Actual Rows"] * node["Actual Loops"] if node.get("Relation Name") == self._table else 0
+        return round(rows) + sum(map(self._read, node.get("Plans", ())))

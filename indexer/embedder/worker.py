@@ -14,9 +14,7 @@ the order of two documents would depend on what others asked, and the next page 
 
 import argparse
 import contextlib
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -39,6 +37,7 @@ from indexer.embedder.protocol import (
     read_frame,
     request_decoder,
 )
+from indexer.parent import die_with
 from indexer.priority import step_back
 
 MAX_CONTEXT_TOKENS: Final = 512
@@ -47,7 +46,6 @@ MAX_CONTEXT_TOKENS: Final = 512
 _SELF_TEST: Final = ("how to read a file line by line", "a circuit breaker stops calling what keeps failing")
 _MIN_SELF_COSINE: Final = 0.999
 _UNIT_TOLERANCE: Final = 1e-3
-_PR_SET_PDEATHSIG: Final = 1
 
 Vector = npt.NDArray[np.float32]
 
@@ -123,7 +121,7 @@ class Model:
 def main() -> None:
     """Serve one model over standard input and output until the parent closes them."""
     arguments = _arguments()
-    _die_with_parent(arguments.parent)
+    die_with(arguments.parent)
     step_back()  # as far as whoever embeds with it
     requests, responses = _take_streams()
     try:
@@ -166,14 +164,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
-
-
-def _die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when the parent dies, also in the middle of a long computation."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
-        sys.exit(1)
 
 
 def _take_streams() -> tuple[BinaryIO, BinaryIO]:

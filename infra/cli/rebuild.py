@@ -20,6 +20,7 @@ from indexer.resources import MemoryGuard, memory_limit, watched
 from infra.cli.bars import StepBars, step_bars
 from infra.cli.generations import placed
 from infra.cli.options import json_option, url_option
+from infra.cli.session import lead_own_session
 from infra.cli.source import topic_address
 from infra.rebuild.gate import Gate
 from infra.rebuild.golden import GoldenQueries, read_golden
@@ -67,6 +68,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     the same command goes on where it was. Run it where the indexes lie: its EMBED_SEARCH_DATA_DIR must be that of the
     indexers. Exit status 1 if a generation is refused; it stays, not live, until the next rebuild.
     """
+    lead_own_session()
     step_back(_NICENESS)
     settings = load_settings(model_path=model)
     configure_logs("warning")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from indexer.priority import session_niceness
+from tests.system.sessions import sessions_compete
 
 _STEPS = """
 import ctypes, os, sys
@@ -22,17 +23,6 @@ print(os.getpriority(os.PRIO_PROCESS, 0), session_niceness(os.getpid()))
 """
 
 
-@pytest.fixture(scope="module")
-def sessions() -> bool:
-    """Whether this system schedules sessions against each other.
-
-    Asked in a session of its own: that of the tests may be the one that the system itself was started in, which has no
-    niceness, though those begun from it do.
-    """
-    group = subprocess.run(["cat", "/proc/self/autogroup"], start_new_session=True, capture_output=True, check=False)
-    return bool(group.stdout)
-
-
 def _stepping(*niceness: int, leads: bool, user: int = -1) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", _STEPS, str(user), *map(str, niceness)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=leads)
@@ -44,9 +34,9 @@ def _told(process: "subprocess.Popen[str]") -> list[str]:
 
 
 @pytest.mark.parametrize(("asked", "given"), [((10,), "10"), ((10, 5), "10"), ((5, 19), "19"), ((0,), "0")])
-def test_it_steps_back_as_far_as_was_asked_at_most(asked: tuple[int, ...], given: str, *, sessions: bool) -> None:
+def test_it_steps_back_as_far_as_was_asked_at_most(asked: tuple[int, ...], given: str) -> None:
     """With its session, which it leads; and never forward again, which it would not be allowed."""
-    assert _told(_stepping(*asked, leads=True)) == [given, given if sessions else "None"]
+    assert _told(_stepping(*asked, leads=True)) == [given, given if sessions_compete() else "None"]
 
 
 def test_the_session_of_somebody_else_stays_where_it_is() -> None:
@@ -55,8 +45,8 @@ def test_the_session_of_somebody_else_stays_where_it_is() -> None:
     assert _told(_stepping(10, leads=False)) == ["10", str(before)]
 
 
-def test_many_may_step_back_at_once(*, sessions: bool) -> None:
+def test_many_may_step_back_at_once() -> None:
     """The kernel takes one wish of all that are not root in a tenth of a second."""
     user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else -1
     processes = [_stepping(10, leads=True, user=user) for _ in range(4)]
-    assert [_told(process) for process in processes] == [["10", "10" if sessions else "None"]] * 4
+    assert [_told(process) for process in processes] == [["10", "10" if sessions_compete() else "None"]] * 4

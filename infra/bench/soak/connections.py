@@ -1,6 +1,7 @@
 """Kept connections to a server on this machine, for clients that measure: little of a library, and little time."""
 
 import asyncio
+from collections import deque
 
 from infra.supervisor.ports import LOOPBACK
 
@@ -29,7 +30,7 @@ class Connections:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._kept: list[_Connection] = []
+        self._kept = deque[_Connection]()
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Status and body of the answer to a request, as it is sent.
@@ -39,7 +40,9 @@ class Connections:
             OSError: there is no connection.
         """
         while self._kept:
-            connection = self._kept.pop()
+            # The one that has rested for longest: with the latest, one worker of several may go without a request for
+            # seconds, as a connection stays with the worker that took it.
+            connection = self._kept.popleft()
             if connection[0].at_eof():
                 connection[1].close()
                 continue

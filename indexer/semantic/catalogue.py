@@ -191,7 +191,12 @@ class SemanticCatalogue:
                 superseded = await _superseded(connection, name)
         embedder = await self._embedders.of(generation)
         return await SemanticWriter.open(
-            self._database_url, embedder, generation=generation, tracer=self._tracer, superseded=superseded
+            self._database_url,
+            embedder,
+            generation=generation,
+            tracer=self._tracer,
+            superseded=superseded,
+            recent=self._embedders.recent(embedder),
         )
 
     @contextlib.asynccontextmanager

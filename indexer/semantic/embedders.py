@@ -7,6 +7,7 @@ import msgspec
 
 from indexer.embedding import EmbedderOptions, EmbedderProcess, EmbeddingFault
 from indexer.errors import GenerationUnusable
+from indexer.semantic.recent_vectors import RecentVectors
 from indexer.semantic.schema import SemanticGeneration
 
 
@@ -20,6 +21,7 @@ class Embedders:
     def __init__(self, options: EmbedderOptions) -> None:
         self._options = msgspec.structs.replace(options, model=options.model.absolute())
         self._running: dict[Path, EmbedderProcess] = {}
+        self._recent: dict[Path, RecentVectors] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,6 +57,10 @@ class Embedders:
             f" (SHA-256 {generation.settings.model_sha256}), which is not at {' or '.join(map(str, places))};"
             " rebuild the index, or put the model back"
         )
+
+    def recent(self, embedder: EmbedderProcess) -> RecentVectors:
+        """What one of them embedded lately, for all generations that it fills."""
+        return self._recent.setdefault(embedder.model_path, RecentVectors(embedder))
 
     async def _at(self, path: Path) -> EmbedderProcess:
         if path not in self._running:

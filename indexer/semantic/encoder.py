@@ -7,11 +7,11 @@ from typing import Final, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from indexer.deadline import Deadline
 from indexer.embedding import EmbedderDied, EmbedderProcess, TextTooLong
 from indexer.semantic.passages import Passage, PassageSettings, split, words
+from indexer.semantic.recent_vectors import RecentVectors, Vector
 from streams.document import Document
 
 ATTEMPTS: Final = 3
@@ -24,8 +24,6 @@ _MAX_KNOWN_WORDS: Final = 100_000
 _END_MARKS: Final = 2
 
 T = TypeVar("T")
-
-Vector = npt.NDArray[np.float32]
 
 
 class EncodedPassage(msgspec.Struct, frozen=True):
@@ -57,10 +55,14 @@ class Encoder:
     Args:
         embedder: the model.
         settings: how documents are cut.
+        recent: of the same model, which whoever fills another generation shares.
     """
 
-    def __init__(self, embedder: EmbedderProcess, settings: PassageSettings) -> None:
+    def __init__(
+        self, embedder: EmbedderProcess, settings: PassageSettings, recent: RecentVectors | None = None
+    ) -> None:
         self._embedder = embedder
+        self._recent = recent or RecentVectors(embedder)
         self._settings = settings
         self._tokens: dict[str, int] = {}
         self._reserved: int | None = None
@@ -111,7 +113,7 @@ class Encoder:
 
     async def _embed(self, texts: Sequence[str]) -> Sequence[Vector]:
         try:
-            vectors = list(await self._embedder.embed_documents(texts, Deadline.after(_REQUEST_SECONDS)))
+            vectors = await self._recent.of(texts, Deadline.after(_REQUEST_SECONDS))
         except (EmbedderDied, TextTooLong):
             # One of them is to blame: which one shows when each is alone.
             vectors = [await self._embed_alone(text) for text in texts]
@@ -120,8 +122,7 @@ class Encoder:
         return vectors
 
     async def _embed_alone(self, text: str) -> Vector:
-        vectors = await _patiently(lambda: self._embedder.embed_documents([text], Deadline.after(_REQUEST_SECONDS)))
-        vector: Vector = vectors[0]
+        (vector,) = await _patiently(lambda: self._recent.of([text], Deadline.after(_REQUEST_SECONDS)))
         return vector
 
 

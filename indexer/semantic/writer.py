@@ -20,6 +20,7 @@ from indexer.semantic.conditions import signed
 from indexer.semantic.content import embedded_hash
 from indexer.semantic.encoder import Encoded, EncodedPassage, Encoder, Unencodable
 from indexer.semantic.passages import PassageSettings
+from indexer.semantic.recent_vectors import RecentVectors
 from indexer.semantic.reuse import KnownVectors
 from indexer.semantic.schema import (
     SCHEMA,
@@ -71,6 +72,7 @@ class SemanticWriter:
         embedder: EmbedderProcess,
         tracer: Tracer | None = None,
         superseded: Superseded | None = None,
+        recent: RecentVectors | None = None,
     ) -> None:
         self._connection = connection
         self._tracer = tracer
@@ -78,7 +80,7 @@ class SemanticWriter:
         self._filled = Watermark()
         self._generation = generation
         self._statements = Statements.of(generation)
-        self._encoder = Encoder(embedder, generation.settings.passages)
+        self._encoder = Encoder(embedder, generation.settings.passages, recent)
         self._vectors = KnownVectors(connection, generation)
         self._seen: dict[int, int] = {}
         self._pending: dict[str, _Pending] = {}
@@ -95,6 +97,7 @@ class SemanticWriter:
         passages: PassageSettings | None = None,
         tracer: Tracer | None = None,
         superseded: Superseded | None = None,
+        recent: RecentVectors | None = None,
     ) -> "SemanticWriter":
         """Connect, and make the tables where they are missing.
 
@@ -105,6 +108,7 @@ class SemanticWriter:
             passages: how documents are cut in one that is made.
             tracer: of this process, for the statements of commits.
             superseded: what need not be embedded, in a generation that nobody sees before it has caught up.
+            recent: of the embedder, shared with the writers of other generations.
 
         Raises:
             WriterFailed: the database does not answer.
@@ -126,7 +130,7 @@ class SemanticWriter:
             if generation is None:
                 generation = await open_or_create_live(connection, settings, str(embedder.model_path))
             await register_vector(connection, schema=await vector_schema(connection) or "public")
-            writer = cls(connection, generation, embedder, tracer, superseded)
+            writer = cls(connection, generation, embedder, tracer, superseded, recent)
             await writer.watermark()
         except BaseException as exc:
             connection.terminate()

@@ -1,5 +1,6 @@
 """Generations with other models: which one answers, and what is embedded again."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -75,6 +76,18 @@ async def vectors(dsn: str, generation: str) -> list[tuple[object, ...]]:
         ]
     finally:
         await connection.close()
+
+
+async def test_generations_that_are_fed_beside_each_other_embed_once(
+    catalogue: Catalogue, database_dsn: str, embedded: list[str]
+) -> None:
+    """As after a swap, when the previous one is fed for a day: neither holds what the other one wants yet."""
+    first = await catalogue.ensure_live()
+    second = await catalogue.prepare()
+    documents = [(str(number), f"document {number} of both") for number in range(20)]
+    await asyncio.gather(fill(catalogue, first, *documents), fill(catalogue, second, *documents))
+    assert len(embedded) == len(set(embedded)) == len(documents)
+    assert await vectors(database_dsn, first) == await vectors(database_dsn, second)
 
 
 async def test_the_same_model_embeds_nothing_again(

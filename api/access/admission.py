@@ -11,6 +11,7 @@ run at a time (J. D. C. Little, A proof for the queuing formula L = λW, 1961). 
 
 import asyncio
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -52,20 +53,24 @@ _LAX: Final = 1.25
 """So many times what it will wait, where none were refused at all: those seven were expected to wait 0.51 to 0.54
 seconds of 0.5. With twice as much, more would be refused late where a crowd comes."""
 
-_GATHERING: Final = 0.1
+_GATHERING: Final = 0.2
 """Part of the latest requests that were refused, from which on they wait for less and less time,"""
 
-_CROWDED: Final = 0.4
+_CROWDED: Final = 0.5
 """until from this part on most of those that wait would do so in vain,"""
 
 _CROWDED_SECONDS: Final = 0.05
 """and wait no longer than this. Below, a queue may stand, which loses nobody as long as it does not grow (B. Maurer,
-Fail at scale, 2015, has it the other way about: there one that stands is a crowd). It becomes shorter by and by, as the
-part is that of about the last hundred requests, and falls for moments: with all the patience where less than a half
-were refused, and this where more were, a fiftieth of the refusals came late at twice the capacity."""
+Fail at scale, 2015, has it the other way about: there one that stands is a crowd). It becomes shorter by and by: with
+all the patience where less than a half were refused, and this where more were, a fiftieth of the refusals came late at
+twice the capacity, as the part falls for moments."""
 
-_LATEST: Final = 0.02
-"""Weight of one request in that part."""
+_LATEST_SECONDS: Final = 2.0
+"""How long a request counts in that part: longer than the limit takes to rise and fall, for in a crowd none is refused
+while it rises. By the last fifty requests, which are a tenth of a second there, a tenth of the refusals came late."""
+
+_LATEST_LEAST: Final = 50
+"""Of how many requests it is the part, if there were fewer."""
 
 _QUEUED_FOR_EACH: Final = 8
 """Places in the queue for each search that may run; it is shorter where searches take long."""
@@ -91,7 +96,7 @@ class Bulkhead:
         self._usual = UsualTime()
         self._running = Counter[str]()
         self._beyond: str | None = None
-        self._refused_part = 0.0
+        self._latest = _Latest(clock)
         self._queue = FairQueue()
         self._arrivals = itertools.count()
 
@@ -134,7 +139,7 @@ class Bulkhead:
         else:
             self.refuse_if_full(client, patience)
             await self._wait(client, self._patience(patience))
-        self._refused_part *= 1 - _LATEST
+        self._latest.add(refused=False)
         began = self._clock()
         try:
             yield
@@ -159,14 +164,14 @@ class Bulkhead:
             raise self._overloaded()
 
     def _patience(self, patience: float) -> float:
-        crowd = min(1.0, max(0.0, (self._refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
-        return patience ** (1 - crowd) * min(patience, _CROWDED_SECONDS) ** crowd
+        crowd = min(1.0, max(0.0, (self._latest.refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
+        return math.pow(patience, 1 - crowd) * math.pow(min(patience, _CROWDED_SECONDS), crowd)
 
     def _lax(self) -> float:
-        return 1 + (_LAX - 1) * max(0.0, 1 - self._refused_part / _RARE)
+        return 1 + (_LAX - 1) * max(0.0, 1 - self._latest.refused_part / _RARE)
 
     def _sure(self) -> float:
-        return self._lax() - (1 - _SURE) * min(1.0, self._refused_part / _CROWDED)
+        return self._lax() - (1 - _SURE) * min(1.0, self._latest.refused_part / _CROWDED)
 
     def _has_turn_for(self, client: str) -> bool:
         """Whether one more of a client may run; while some wait, none may of theirs."""
@@ -234,8 +239,40 @@ class Bulkhead:
 
     def _overloaded(self) -> Overloaded:
         self._metrics.refused("concurrency")
-        self._refused_part += _LATEST * (1 - self._refused_part)
+        self._latest.add(refused=True)
         return Overloaded(f"{self.running} {self._what} run, and {len(self._queue)} wait for their turn")
+
+
+class _Latest:
+    """How many of the latest requests were refused; a request counts for less and less.
+
+    Args:
+        clock: as that of `Bulkhead`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at = clock()
+        self._all = self._refused = 0.0
+
+    def add(self, *, refused: bool) -> None:
+        """Count one more."""
+        self._forget()
+        self._all += 1
+        self._refused += refused
+
+    @property
+    def refused_part(self) -> float:
+        """Of them, 0 to 1."""
+        self._forget()
+        return self._refused / max(self._all, _LATEST_LEAST)
+
+    def _forget(self) -> None:
+        now = self._clock()
+        left = math.exp((self._at - now) / _LATEST_SECONDS)
+        self._at = now
+        self._all *= left
+        self._refused *= left
 
 
 class Admission(msgspec.Struct, frozen=True):

@@ -3,17 +3,21 @@
 import asyncio
 import random
 import selectors
+from typing import Final
 
 from api.access.admission import Bulkhead
 from api.errors import Overloaded
 from streams.metrics import Metrics
+
+_SWING_SECONDS: Final = 0.1
 
 
 class Arrivals:
     """Requests that come at random, and keep their turn for a random time (an M/M/c queue).
 
     Args:
-        turns: at a time.
+        turns: at a time; if there are several numbers, each for a tenth of a second, again and again. With more turns
+            each takes longer.
         answered_per_second: with all turns taken.
         arriving_per_second: requests.
         patience: seconds that each waits for its turn at most.
@@ -24,12 +28,12 @@ class Arrivals:
     """
 
     def __init__(
-        self, turns: int, *, answered_per_second: float, arriving_per_second: float, patience: float = 0.5
+        self, *turns: int, answered_per_second: float, arriving_per_second: float, patience: float = 0.5
     ) -> None:
         self.answered = list[float]()
         self.refused = list[float]()
         self._turns = turns
-        self._takes = turns / answered_per_second
+        self._answered_per_second = answered_per_second
         self._arriving = arriving_per_second
         self._patience = patience
         self._chance = random.Random(1)
@@ -48,9 +52,11 @@ class Arrivals:
             loop.close()
 
     async def _come(self, loop: asyncio.AbstractEventLoop, noted_from: float, until: float) -> None:
-        bulkhead = Bulkhead("searches", self._turns, 64 * self._turns, Metrics(), clock=loop.time)
+        most = max(self._turns)
+        bulkhead = Bulkhead("searches", most, 64 * most, Metrics(), clock=loop.time)
         async with asyncio.TaskGroup() as group:
             while loop.time() < until:
+                bulkhead.limit = self._turns[int(loop.time() / _SWING_SECONDS) % len(self._turns)]
                 await asyncio.sleep(self._chance.expovariate(self._arriving))
                 group.create_task(self._ask(bulkhead, loop, noted=loop.time() >= noted_from))
 
@@ -59,7 +65,7 @@ class Arrivals:
         try:
             async with bulkhead.turn("one", self._patience):
                 waited = loop.time() - began
-                await asyncio.sleep(self._chance.expovariate(1 / self._takes))
+                await asyncio.sleep(self._chance.expovariate(self._answered_per_second / bulkhead.limit))
         except Overloaded:
             if noted:
                 self.refused.append(loop.time() - began)

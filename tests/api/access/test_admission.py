@@ -117,7 +117,7 @@ async def test_the_more_are_refused_the_surer_must_be_who_waits() -> None:
     async with _holding(bulkhead, 2):
         bulkhead.refuse_if_full(ONE, 0.45)  # half a second is expected
         _refuses(bulkhead, 0.2, times=3)
-        _refuses(bulkhead, 0.52)
+        _refuses(bulkhead, 0.51)
         bulkhead.refuse_if_full(ONE, 0.6)
         _refuses(bulkhead, 0, times=25)
         _refuses(bulkhead, SOON)
@@ -250,8 +250,9 @@ async def test_who_waits_in_vain_since_fewer_may_run_is_refused_then() -> None:
 
 
 async def test_in_a_crowd_nobody_waits_for_long() -> None:
-    """Where most are refused, those that wait do so in vain as well; once turns are given, they may wait again."""
-    bulkhead = Bulkhead("searches", 1, 1, Metrics())
+    """Where most are refused, those that wait do so in vain as well; seconds after that, they may wait again."""
+    later = 0.0
+    bulkhead = Bulkhead("searches", 1, 1, Metrics(), clock=lambda: monotonic() + later)
 
     async def seconds_until_refused() -> float:
         began = monotonic()
@@ -266,20 +267,18 @@ async def test_in_a_crowd_nobody_waits_for_long() -> None:
         await asyncio.sleep(0)
         _refuses(bulkhead, 0.3, times=50)
         await waiting
-        assert await seconds_until_refused() < 0.3
-    for _ in range(100):
-        async with bulkhead.turn(ONE, 0):
-            pass
-    async with _holding(bulkhead, 1):
+        assert await seconds_until_refused() < 0.2
+        later = 10.0
         assert await seconds_until_refused() >= 0.3
 
 
+@pytest.mark.parametrize("turns", [(4,), tuple(range(4, 30))], ids=["steady", "swinging"])
 @pytest.mark.parametrize("times", [2, 3, 5])
-def test_in_a_crowd_refusals_are_early_and_turns_are_taken(times: int) -> None:
-    """Of what is refused, 99 % is within a tenth of a second; of what could be answered, 95 % is."""
-    arrivals = Arrivals(4, answered_per_second=100, arriving_per_second=times * 100)
+def test_in_a_crowd_refusals_are_early_and_turns_are_taken(times: int, turns: tuple[int, ...]) -> None:
+    """Of what is refused, 99 % is within a tenth of a second; 90 % of what could be answered is, as turns swing too."""
+    arrivals = Arrivals(*turns, answered_per_second=100, arriving_per_second=times * 100)
     arrivals.run(40, after=5)
-    assert len(arrivals.answered) > 0.95 * 40 * 100
+    assert len(arrivals.answered) > 0.9 * 40 * 100
     assert len(arrivals.refused) > (times - 1.1) * 40 * 100
     late = [seconds for seconds in arrivals.refused if seconds > 0.1]
     assert len(late) < 0.01 * len(arrivals.refused)

@@ -165,6 +165,7 @@ class Bulkhead:
 
     def _patience(self, patience: float) -> float:
         crowd = min(1.0, max(0.0, (self._latest.refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
+        patience = max(0.0, patience)  # its time may have passed already
         return math.pow(patience, 1 - crowd) * math.pow(min(patience, _CROWDED_SECONDS), crowd)
 
     def _lax(self) -> float:

@@ -272,6 +272,16 @@ async def test_in_a_crowd_nobody_waits_for_long() -> None:
         assert await seconds_until_refused() >= 0.3
 
 
+async def test_whose_time_has_passed_is_refused_however_large_the_crowd_is() -> None:
+    """From nobody that was refused lately, to hardly anybody else."""
+    bulkhead = Bulkhead("searches", 1, 1, Metrics())
+    async with _holding(bulkhead, 1):
+        for _ in range(50):
+            with pytest.raises(Overloaded):
+                async with bulkhead.turn(ONE, -1.0):
+                    pytest.fail("there is no turn left")
+
+
 @pytest.mark.parametrize("turns", [(4,), tuple(range(4, 30))], ids=["steady", "swinging"])
 @pytest.mark.parametrize("times", [2, 3, 5])
 def test_in_a_crowd_refusals_are_early_and_turns_are_taken(times: int, turns: tuple[int, ...]) -> None:

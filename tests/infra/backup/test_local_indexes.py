@@ -32,6 +32,7 @@ from tests.infra.backup.places import (
     version,
     write,
 )
+from tests.system.waiting import until
 
 
 @pytest.fixture
@@ -101,11 +102,17 @@ async def test_each_snapshot_is_one_commit_beside_a_writer(tmp_path: Path) -> No
     threads = [Thread(target=keep_writing, args=(index,)) for index in LOCAL]
     for thread in threads:
         thread.start()
-    snapshots = [await backed_up(here, tmp_path / "backup") for _ in range(4)]
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert min(rounds.values()) > 4
+
+    async def all_have_written() -> bool:
+        return min(rounds.values()) > 4
+
+    try:
+        snapshots = [await backed_up(here, tmp_path / "backup") for _ in range(4)]
+        await until(all_have_written, "each index was written again and again", 60)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     for number, taken in enumerate(snapshots):
         there = place(tmp_path / f"there-{number}")
         await restored(there, tmp_path / "backup", snapshot=taken.snapshot)

@@ -13,8 +13,10 @@ from tests.system.sessions import as_in_a_terminal, sessions_compete
 from tests.system.waiting import until
 
 _COMMAND = """
-import os, sys, time
+import os, signal, sys, time
 from infra.cli.session import lead_own_session
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may ignore it, and SIGHUP
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 first = os.getpid()
 lead_own_session()
 print(first, os.getpid(), os.getsid(0), flush=True)

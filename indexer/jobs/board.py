@@ -62,7 +62,7 @@ class JobBoard:
         kind, now = kind_of(order), time.time()
         with self._changing(kind):
             for each in self._open(kind):
-                if each.index == index:
+                if each.index == index and not self._has_ended(kind, each.id):
                     raise JobRefused(f"the {kind} {each.id} of {index} is {each.state} already")
             job = Job(f"{int(now * 1_000):013d}-{secrets.token_hex(4)}", index, order, now, ordered_by)
             self._write(self._open_path(kind, job.id), job)
@@ -161,7 +161,7 @@ class JobBoard:
     def _next(self, kind: Kind, indexes: Collection[str]) -> Job | None:
         """The oldest job to be carried out; the lock is held, so that what runs was left by somebody who died."""
         for job in self._open(kind):
-            if (self._ended(kind) / f"{job.id}.json").exists():
+            if self._has_ended(kind, job.id):
                 self._forget(kind, job.id)
             elif self.cancelling(kind, job.id):
                 self._end_cancelled(kind, job)
@@ -176,6 +176,10 @@ class JobBoard:
         ended = _ended(job, JobState.CANCELLED)
         self.keep(kind, ended)
         return ended
+
+    def _has_ended(self, kind: Kind, name: str) -> bool:
+        """By where that is written down first: for a moment, or after a crash, it is among those that are open too."""
+        return (self._ended(kind) / f"{name}.json").exists()
 
     def _somebody_works(self, kind: Kind) -> bool:
         try:

@@ -105,6 +105,21 @@ async def test_a_crash_between_the_end_and_the_removal_does_nothing_twice(board:
     assert not path.exists()
 
 
+async def test_whoever_sees_that_a_job_has_ended_may_order_the_next(board: JobBoard) -> None:
+    """Though it is still among those that are open, from which it is removed only then."""
+    with board.attending(NAMES):
+        job = board.order("bm25", RebuildOrder(), "key")
+        path = board._open_path("rebuild", job.id)
+        before = path.read_bytes()
+        with take(board) as claim:
+            await claim.end(JobState.CANCELLED)
+        path.write_bytes(before)
+        assert _state(board.job("rebuild", job.id)) is JobState.CANCELLED
+        following = board.order("bm25", RebuildOrder(), "key")
+    with take(board) as claim:
+        assert claim.job.id == following.id
+
+
 async def test_an_order_can_be_taken_back(board: JobBoard) -> None:
     """At once while it waits, or while whoever carried it out is dead; else as soon as that one sees it."""
     with board.attending(NAMES):

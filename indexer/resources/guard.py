@@ -58,6 +58,7 @@ class MemoryGuard:
         self._clock = clock
         self._caches: list[Cache] = []
         self._read_at = float("-inf")
+        self._emptied_at = float("-inf")
         self._relieved_at = float("-inf")
         self._trimmed_at = clock()
 
@@ -66,13 +67,18 @@ class MemoryGuard:
         self._caches.append(empty)
 
     def admit(self) -> None:
-        """Let work begin.
+        """Let work begin; caches are emptied before any is refused.
 
         Raises:
             OutOfMemory: there is too little memory left for it.
         """
         if self._clock() - self._read_at > FRESH_SECONDS:
             self.sample()
+        if self.pressure is Pressure.HARD:
+            if self._clock() - self._emptied_at >= RELIEF_SECONDS:
+                self._empty()
+            if self._emptied_at >= self._read_at:
+                self.sample()
         if self.pressure is Pressure.HARD:
             raise OutOfMemory(f"{self.used >> 20} of {self.limit.bytes >> 20} MiB of memory are in use")
 
@@ -94,11 +100,15 @@ class MemoryGuard:
 
     async def relieve(self) -> None:
         """Empty all caches, and give what the heap holds in vain back to the kernel."""
-        for empty in self._caches:
-            empty()
+        self._empty()
         await self.trim()
         self._relieved_at = self._clock()
         self.sample()
+
+    def _empty(self) -> None:
+        for empty in self._caches:
+            empty()
+        self._emptied_at = self._clock()
 
     def trim_due(self) -> bool:
         """Whether the heap was not trimmed for a while."""

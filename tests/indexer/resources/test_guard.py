@@ -56,6 +56,31 @@ def test_work_is_refused_at_the_hard_line_until_memory_has_fallen() -> None:
             machine.guard.admit()
 
 
+def test_caches_are_emptied_before_work_is_refused() -> None:
+    """Also where they were full a moment ago, when memory was read; but once a second at most."""
+    machine = Machine()
+    machine.used, machine.cached = 40, 50
+    assert machine.guard.sample() is Pressure.HARD
+    machine.guard.admit()
+    machine.cached = 50
+    machine.now += FRESH_SECONDS * 2
+    with pytest.raises(OutOfMemory):
+        machine.guard.admit()
+    machine.now += RELIEF_SECONDS
+    machine.guard.admit()
+
+
+async def test_a_reading_from_before_the_relief_refuses_nothing() -> None:
+    """While the heap is trimmed, which takes some milliseconds, searches go on."""
+    machine = Machine()
+    machine.used, machine.cached = 40, 50
+    machine.guard.sample()
+    relieving = asyncio.create_task(machine.guard.relieve())
+    await machine.emptied.acquire()
+    machine.guard.admit()
+    await relieving
+
+
 def test_what_is_in_use_is_told_at_each_reading() -> None:
     """As a part of the limit, for whoever watches from outside."""
     told: list[float] = []

@@ -74,11 +74,8 @@ class MemoryGuard:
         """
         if self._clock() - self._read_at > FRESH_SECONDS:
             self.sample()
-        if self.pressure is Pressure.HARD:
-            if self._clock() - self._emptied_at >= RELIEF_SECONDS:
-                self._empty()
-            if self._emptied_at >= self._read_at:
-                self.sample()
+        if self.pressure is Pressure.HARD and self._clock() - self._emptied_at >= RELIEF_SECONDS:
+            self._empty()
         if self.pressure is Pressure.HARD:
             raise OutOfMemory(f"{self.used >> 20} of {self.limit.bytes >> 20} MiB of memory are in use")
 
@@ -109,6 +106,7 @@ class MemoryGuard:
         for empty in self._caches:
             empty()
         self._emptied_at = self._clock()
+        self.sample()  # what was read before refuses nothing
 
     def trim_due(self) -> bool:
         """Whether the heap was not trimmed for a while."""

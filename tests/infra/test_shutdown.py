@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from infra.postgres.server import ROLE
+from tests.system.processes import lives
 
 _WITHIN = 20.0
 _REPOSITORY = Path(__file__).parents[2]
@@ -56,16 +57,9 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     """Whether the processes end before long; a zombie that nobody collects has ended."""
     deadline = time.monotonic() + _WITHIN
     pause = Event()
-    while any(map(_lives, processes)) and time.monotonic() < deadline:
+    while any(map(lives, processes)) and time.monotonic() < deadline:
         pause.wait(0.02)
-    return not any(map(_lives, processes))
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return not any(map(lives, processes))
 
 
 def descendants(process: subprocess.Popen[str], least: int) -> list[psutil.Process]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 STOP_SECONDS = 60.0
 
 
@@ -94,6 +96,14 @@ def run_command(arguments: list[str], environment: Mapping[str, str]) -> subproc
         timeout=180,
         check=False,
     )
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process has not ended; nobody may take note of the end of an orphan."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def clean_environment() -> dict[str, str]:

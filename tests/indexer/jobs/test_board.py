@@ -91,15 +91,21 @@ async def test_what_somebody_left_who_died_is_taken_up_again(board: JobBoard) ->
     assert (left.state, "died, 3 times" in left.message) == (JobState.FAILED, True)
 
 
-async def test_a_crash_between_the_end_and_the_removal_does_nothing_twice(board: JobBoard) -> None:
-    """The end counts."""
+async def _ended_and_still_open(board: JobBoard, state: JobState) -> Path:
+    """Leave a job as it is between its end and its removal from those that are open, where it has this file."""
     with board.attending(NAMES):
         job = board.order("bm25", RebuildOrder(), "key")
     path = board._open_path("rebuild", job.id)
     before = path.read_bytes()
     with take(board) as claim:
-        await claim.end(JobState.DONE)
+        await claim.end(state)
     path.write_bytes(before)
+    return path
+
+
+async def test_a_crash_between_the_end_and_the_removal_does_nothing_twice(board: JobBoard) -> None:
+    """The end counts."""
+    path = await _ended_and_still_open(board, JobState.DONE)
     assert states(board) == [JobState.DONE]
     assert board.take("rebuild", NAMES) is None
     assert not path.exists()
@@ -107,14 +113,9 @@ async def test_a_crash_between_the_end_and_the_removal_does_nothing_twice(board:
 
 async def test_whoever_sees_that_a_job_has_ended_may_order_the_next(board: JobBoard) -> None:
     """Though it is still among those that are open, from which it is removed only then."""
+    await _ended_and_still_open(board, JobState.CANCELLED)
+    assert states(board) == [JobState.CANCELLED]
     with board.attending(NAMES):
-        job = board.order("bm25", RebuildOrder(), "key")
-        path = board._open_path("rebuild", job.id)
-        before = path.read_bytes()
-        with take(board) as claim:
-            await claim.end(JobState.CANCELLED)
-        path.write_bytes(before)
-        assert _state(board.job("rebuild", job.id)) is JobState.CANCELLED
         following = board.order("bm25", RebuildOrder(), "key")
     with take(board) as claim:
         assert claim.job.id == following.id

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from tests.system.processes import lives
 from tests.system.sessions import as_in_a_terminal, sessions_compete
 from tests.system.waiting import until
 
@@ -50,9 +51,10 @@ def test_it_leads_a_session_and_its_status_is_that_of_the_command() -> None:
 def test_signals_reach_it(number: signal.Signals) -> None:
     """Sent to the process that the terminal knows, which ends as the command does."""
     with _command(_WAITING) as (shell, (first, then, _)):
+        command = psutil.Process(then)
         os.kill(first, number)
         assert shell.wait(60) == 128 + number
-        assert not _runs(then)
+        assert not lives(command)
 
 
 async def test_it_stands_while_the_process_that_the_terminal_knows_does() -> None:
@@ -74,17 +76,10 @@ async def test_it_stands_while_the_process_that_the_terminal_knows_does() -> Non
 async def test_it_is_killed_with_the_process_that_the_terminal_knows() -> None:
     """`kill -9` of a command leaves nothing of it behind."""
     with _command(_WAITING) as (_, (first, then, _)):
+        command = psutil.Process(then)
         os.kill(first, signal.SIGKILL)
 
         async def gone() -> bool:
-            return not _runs(then)
+            return not lives(command)
 
         await until(gone, "the command is gone", 60)
-
-
-def _runs(pid: int) -> bool:
-    """Whether there is such a process that has not ended; nobody may take note of the end of an orphan."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -19,7 +19,7 @@ from tests.api.application import make_services, running
 from tests.api.fakes import FakeBackend
 from tests.infra.rebuild.test_rebuild import environment, generations, publish, until_holds
 from tests.streams.kafka import make_topics, produce
-from tests.system.processes import Program, program
+from tests.system.processes import Program, lives, program
 from tests.system.waiting import until
 
 INDEX = "native"
@@ -153,7 +153,7 @@ async def test_a_rebuild_is_followed_cancelled_and_goes_on_after_a_kill(settings
             indexer.kill()
 
             async def are_gone() -> bool:
-                return not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+                return not any(map(lives, children))
 
             await until(are_gone, "the end of its children", 20)
         with indexing(settings, tmp_path, **slow) as indexer:

@@ -26,6 +26,10 @@ _LOG4J = Path(__file__).with_name("log4j2.properties")
 _MEGABYTE = 1 << 20
 _HEAP = ("-Xms256m", "-Xmx256m", "-XX:+AlwaysPreTouch")
 """All of it from the start: a heap that may grow does so for hours, and cannot be told from a leak."""
+_TRIM = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:TrimNativeHeapInterval=60000")
+"""Once a minute what is free outside of the heap goes back to the system, as the compilers take tens of MB for moments.
+Early versions of Java 17 do not know how.
+"""
 _SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -91,7 +95,7 @@ class KafkaServer:
         """How to run it; SIGTERM makes it flush and close its logs, so that the next start has nothing to recover."""
         return Service(
             name="kafka",
-            argv=(*self._java(*_HEAP), "kafka.Kafka", str(self._configuration)),
+            argv=(*self._java(*_HEAP, *_TRIM), "kafka.Kafka", str(self._configuration)),
             env=dict(os.environ) | {"LC_ALL": "C"},
             prepare=self.prepare,
             ready=self.ready,
@@ -154,12 +158,12 @@ class KafkaServer:
         unfinished.rename(self._topics)
         sync_directory(self._directory)
 
-    def _java(self, *heap: str) -> tuple[str, ...]:
+    def _java(self, *memory: str) -> tuple[str, ...]:
         java = shutil.which("java")
         if java is None:
             raise StartError("Java is missing: install a JDK 17 or newer, or set KAFKA_BOOTSTRAP_SERVERS")
         options = ("-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={_LOG4J}")
-        return (java, *heap, *options, "-cp", f"{self._jars}/*")
+        return (java, *memory, *options, "-cp", f"{self._jars}/*")
 
 
 async def serving_cluster(bootstrap: str) -> str | None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import selectors
 from typing import Final
 
 from api.access.admission import Bulkhead
 from api.errors import Overloaded
 from streams.metrics import Metrics
+from tests.system.virtual_time import run_in_virtual_time
 
 _SWING_SECONDS: Final = 0.1
 
@@ -45,13 +45,10 @@ class Arrivals:
             seconds: of their time.
             after: so many more, in which it becomes known how long a request takes.
         """
-        loop = _Hastened()
-        try:
-            loop.run_until_complete(self._come(loop, after, after + seconds))
-        finally:
-            loop.close()
+        run_in_virtual_time(self._come(after, after + seconds))
 
-    async def _come(self, loop: asyncio.AbstractEventLoop, noted_from: float, until: float) -> None:
+    async def _come(self, noted_from: float, until: float) -> None:
+        loop = asyncio.get_running_loop()
         most = max(self._turns)
         bulkhead = Bulkhead("searches", most, 64 * most, Metrics(), clock=loop.time)
         async with asyncio.TaskGroup() as group:
@@ -72,24 +69,3 @@ class Arrivals:
         else:
             if noted:
                 self.answered.append(waited)
-
-
-class _NeverWaiting(selectors.DefaultSelector):
-    """Looks for what is ready, and takes note of how long it should have waited for that."""
-
-    waited = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.waited += timeout or 0.0
-        return super().select(0)
-
-
-class _Hastened(asyncio.SelectorEventLoop):
-    """An event loop whose time goes on to the next timer, instead of waiting for it."""
-
-    def __init__(self) -> None:
-        self._never_waiting = _NeverWaiting()
-        super().__init__(self._never_waiting)
-
-    def time(self) -> float:
-        return self._never_waiting.waited

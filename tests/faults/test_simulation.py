@@ -11,7 +11,7 @@ SEEDS = 1_000
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
 def test_simulated_histories(*, shared: bool) -> None:
-    """Whatever happens, no index is other than its watermark says, and all is well soon after the last fault."""
+    """Whatever happens, no index is other than its watermark says, and once nothing does it is read to the end."""
     found = []
     for seed in range(SEEDS):
         try:

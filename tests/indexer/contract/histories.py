@@ -21,6 +21,8 @@ LEAST_STEPS, MOST_STEPS = 20, 50
 
 _HISTORIES = st.lists(STEPS, min_size=LEAST_STEPS, max_size=MOST_STEPS)
 _REMOVED_WITHIN = 10.0
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is made by mkdtemp
+"""No history is about a disk, which takes most of the time of one: `tests/faults/test_disks.py` is."""
 _UNHURRIED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -39,7 +41,7 @@ def local_histories(name: str, count: int) -> None:
 @contextlib.contextmanager
 def _scratch() -> Iterator[Path]:
     """A directory that is removed even while a thread of Tantivy, whose writer was closed, ends its merge in it."""
-    root = Path(tempfile.mkdtemp())
+    root = Path(tempfile.mkdtemp(prefix="embed-search-history-", dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None))
     try:
         yield root
     finally:

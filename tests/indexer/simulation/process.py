@@ -26,7 +26,8 @@ class Process:
         """Go on when the process does, and some seconds later."""
         if seconds:
             await asyncio.sleep(seconds)
-        await self._runs.wait()
+        while not self._runs.is_set():  # it may have been stopped again before this was woken
+            await self._runs.wait()
         if self._over:
             raise asyncio.CancelledError
 

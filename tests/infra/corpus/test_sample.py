@@ -1,13 +1,17 @@
 """The sample corpus: the documentation of the Python that runs."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from streams.codec import parse_document
 from streams.document import Document, DocumentId
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,12 @@ def test_nothing_is_known_by_a_private_name(sample: Mapping[DocumentId, Document
     private = [name for name in sample if any(part.startswith("_") for part in name.split(".")[:-1])]
     assert private == []
     assert not {"posixpath.join", "posix.stat"} & sample.keys()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quick-start.md"])
+def test_patterns_that_are_shown_find_something(sample: Mapping[DocumentId, Document], page: str) -> None:
+    """Whoever tries the first one should see an answer."""
+    shown = re.findall(r"search '/(.+)/'", (ROOT / page).read_text())
+    assert shown
+    for pattern in shown:
+        assert any(re.search(pattern, document.body) for document in sample.values()), pattern

@@ -41,21 +41,21 @@ class SimulatedKafka:
         partitions: of the topic.
 
     Attributes:
-        history: every record that was ever published, by partition.
         compacted: places of records that are not there any more.
         is_up: whether it answers.
         processes: by the address that each has of it.
+        members: of the group.
+        readers: consumers that are open, members or not.
     """
 
     def __init__(self, chance: random.Random, partitions: int) -> None:
         self.chance = chance
-        self.history: list[list[Record]] = [[] for _ in range(partitions)]
         self.compacted = set[tuple[int, int]]()
         self.end = [0] * partitions
         self.is_up = True
         self.processes = dict[str, Process]()
         self.members = list[SimulatedConsumer]()
-        self._readers = list[SimulatedConsumer]()
+        self.readers = list[SimulatedConsumer]()
         self._log: list[list[Record]] = [[] for _ in range(partitions)]
 
     def publish(self, key: str, value: bytes | None) -> Record:
@@ -63,7 +63,6 @@ class SimulatedKafka:
         partition = hash_of(key) % len(self.end)
         at_ms = EPOCH_MS + int(1_000 * asyncio.get_running_loop().time())
         record = Record(TOPIC, partition, self.end[partition], at_ms, key.encode(), value)
-        self.history[partition].append(record)
         self._log[partition].append(record)
         self.end[partition] += 1
         return record
@@ -120,18 +119,6 @@ class SimulatedKafka:
                 if since is not None and clock() - since > SESSION_SECONDS:
                     self.leave(member)
 
-    def readers_of(self, process: Process) -> list["SimulatedConsumer"]:
-        """The consumers of a process that are open."""
-        return [each for each in self._readers if each.process is process]
-
-    def opened(self, reader: "SimulatedConsumer") -> None:
-        """One more consumer."""
-        self._readers.append(reader)
-
-    def closed(self, reader: "SimulatedConsumer") -> None:
-        """One less."""
-        self._readers.remove(reader)
-
     def broker(self, address: object, *, client_id: str, consumer_only: bool) -> "SimulatedBroker":
         """As `streams.broker.make_broker`."""
         assert client_id
@@ -174,7 +161,7 @@ class SimulatedConsumer:
         """Connect, and join the group."""
         await self.process.turn(self._kafka.chance.uniform(0, 0.1))
         self._check_up()
-        self._kafka.opened(self)
+        self._kafka.readers.append(self)
         if self._listener is not None:
             self._kafka.join(self)
             self._heart = asyncio.create_task(self._beat())
@@ -182,8 +169,8 @@ class SimulatedConsumer:
     async def stop(self) -> None:
         """Leave the group."""
         await self.process.turn()
-        if self in self._kafka.readers_of(self.process):
-            self._kafka.closed(self)
+        if self in self._kafka.readers:
+            self._kafka.readers.remove(self)
         if self._heart is not None:
             self._heart.cancel()
         self._kafka.leave(self)

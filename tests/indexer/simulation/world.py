@@ -71,11 +71,13 @@ def simulate(seed: int, *, shared: bool) -> list[str]:
 class _Running:
     """An indexer in a process of its own."""
 
-    def __init__(self, process: Process, stop: asyncio.Event, task: "asyncio.Task[None]") -> None:
+    def __init__(
+        self, process: Process, writers: list[RemoteWriter], stop: asyncio.Event, task: "asyncio.Task[None]"
+    ) -> None:
         self.process = process
+        self.writers = writers
         self.stop = stop
         self.task = task
-        self.writers: list[RemoteWriter] = []
 
 
 class _World:
@@ -94,6 +96,8 @@ class _World:
         self._memory = Memory()
         self._running = list[_Running]()
         self._dead = list[_Running]()
+        self._versions = dict[str, list[tuple[int, str | None]]]()
+        """The offset and the body of each version of each document."""
         self._poison = set[tuple[int, int]]()
         self._letters = set[tuple[int, int]]()
         self._started = 0
@@ -113,7 +117,7 @@ class _World:
             await self._catch_up()
             await self._stop_all()
             assert self._index.documents == {
-                key: body for key, versions in self._versions().items() if (body := versions[-1][1]) is not None
+                key: body for key, versions in self._versions.items() if (body := versions[-1][1]) is not None
             }
         finally:
             writing.cancel()
@@ -148,8 +152,9 @@ class _World:
             self._poison.add((record.partition, record.offset))
             return
         key = f"d{self._chance.randrange(_DOCUMENTS)}"
-        document = Document(id=DocumentId(key), body=f"version {number}")
-        self.kafka.publish(key, None if self._chance.random() < 0.2 else encode_document(document))
+        body = None if self._chance.random() < 0.2 else f"version {number}"
+        value = None if body is None else encode_document(Document(id=DocumentId(key), body=body))
+        self._versions.setdefault(key, []).append((self.kafka.publish(key, value).offset, body))
 
     def _happen(self) -> None:
         """Something goes wrong, or comes right."""
@@ -221,7 +226,7 @@ class _World:
             self.kafka.skip()
 
     def _odd_consumer(self) -> None:
-        readers = [each for running in self._running for each in self.kafka.readers_of(running.process)]
+        readers = [r for running in self._running for r in self.kafka.readers if r.process is running.process]
         if not readers:
             return
         reader = self._chance.choice(readers)
@@ -254,9 +259,8 @@ class _World:
             self.kafka.processes[process.name] = process
             stop = asyncio.Event()
             writers = list[RemoteWriter]()
-            running = _Running(process, stop, asyncio.create_task(self._indexer(process, writers).run(stop)))
-            running.writers = writers
-            self._running.append(running)
+            indexing = asyncio.create_task(self._indexer(process, writers).run(stop))
+            self._running.append(_Running(process, writers, stop, indexing))
 
     def _indexer(self, process: Process, writers: list[RemoteWriter]) -> Indexer:
         def open_writer() -> "asyncio.Future[RemoteWriter]":
@@ -313,22 +317,11 @@ class _World:
         read = self._index.watermark.offsets
         return all(read.get(partition, 0) == end for partition, end in enumerate(self.kafka.end))
 
-    def _versions(self) -> dict[str, list[tuple[int, str | None]]]:
-        """The offset and the body of each version of each document."""
-        versions = dict[str, list[tuple[int, str | None]]]()
-        for history in self.kafka.history:
-            for record in history:
-                if record.value != _POISON:
-                    body = None if record.value is None else record.value.decode().split('"body":"')[1].split('"')[0]
-                    versions.setdefault(record.key.decode(), []).append((record.offset, body))
-        return versions
-
     def _check(self) -> None:
         """The index is what its watermark says, but for versions that are compacted since; none is there for ever."""
         read = self._index.watermark.offsets
-        versions = self._versions()
-        assert self._index.documents.keys() <= versions.keys()
-        for key, known in versions.items():
+        assert self._index.documents.keys() <= self._versions.keys()
+        for key, known in self._versions.items():
             partition = hash_of(key) % len(self.kafka.end)
             passed = bisect_left(known, (read.get(partition, 0),))
             held, due = self._index.documents.get(key), known[passed - 1][1] if passed else None

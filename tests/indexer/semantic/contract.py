@@ -8,6 +8,7 @@ from indexer.backend import SearchBackend
 from indexer.dump import IndexDump
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.semantic import SemanticBackend, SemanticWriter, open_dump
+from indexer.semantic.recent_vectors import RecentVectors
 from indexer.writer import IndexWriter
 from streams.metrics import Metrics
 
@@ -21,6 +22,7 @@ class SemanticIndex:
         self._database_url = database_url
         self._model = model
         self._embedder = embedder
+        self._recent = RecentVectors(embedder)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -32,8 +34,8 @@ class SemanticIndex:
         await embedder.close()
 
     async def open_writer(self) -> IndexWriter:
-        """Open the writer."""
-        return await SemanticWriter.open(self._database_url, self._embedder)
+        """Open the writer; those of one index share vectors, as those of one indexer do."""
+        return await SemanticWriter.open(self._database_url, self._embedder, recent=self._recent)
 
     async def open_backend(self) -> SearchBackend:
         """Open a backend, with an embedder of its own."""

@@ -161,6 +161,17 @@ class SearchBackend(Protocol):
         """The stored documents of those ids that the index holds."""
         ...
 
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """How far the live generation has read, as a search that is begun now would find it.
+
+        It costs the same however large the index is, and says nothing about what else a search needs.
+
+        Raises:
+            DeadlineExceeded: the time ran out.
+            BackendUnavailable: the backend cannot answer now.
+        """
+        ...
+
     async def stats(self, deadline: Deadline) -> IndexStats:
         """The state of the live generation; answering proves that the backend works."""
         ...
@@ -191,6 +202,10 @@ class BlockingSearcher(Protocol):
 
     def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
+        ...
+
+    def watermark(self) -> Watermark:
+        """As `SearchBackend.watermark`."""
         ...
 
     def stats(self) -> IndexStats:

@@ -203,6 +203,10 @@ class ThreadedBackend:
         """As `SearchBackend.fetch`."""
         return await self._run(deadline, lambda: self._live.current().fetch(ids, deadline))
 
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`."""
+        return await self._run(deadline, lambda: self._live.current().watermark())
+
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`."""
         return await self._run(deadline, lambda: self._live.current().stats())

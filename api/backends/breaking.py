@@ -20,6 +20,7 @@ from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.metrics import Metrics
+from streams.watermark import Watermark
 
 SLOW_SHARE: Final = 0.6
 """A call is slow from this part of the server's own deadline on; at 0.8 `api.searching.search` gives up."""
@@ -138,6 +139,10 @@ class BreakingBackend:
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         return await self._breaker.run(partial(self._inner.fetch, ids, deadline), deadline)
+
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`."""
+        return await self._breaker.run(partial(self._inner.watermark, deadline), deadline)
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`."""

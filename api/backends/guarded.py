@@ -21,6 +21,7 @@ from indexer.facets import FacetCounts, FacetQuery
 from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
+from streams.watermark import Watermark
 
 MAX_CALLS: Final = 64
 """Calls of one backend at a time, those included that were left behind; with more, it is not asked at all."""
@@ -62,6 +63,10 @@ class GuardedBackend:
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         return await self._guard(self._inner.fetch(ids, deadline), deadline)
+
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`."""
+        return await self._guard(self._inner.watermark(deadline), deadline)
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`."""

@@ -14,6 +14,7 @@ from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.metrics import FaultKind, Metrics, SearchStatus
+from streams.watermark import Watermark
 
 T = TypeVar("T")
 
@@ -64,6 +65,10 @@ class MeasuredBackend:
     async def fetch(self, ids: Sequence[DocumentId], deadline: Deadline) -> Mapping[DocumentId, StoredDocument]:
         """As `SearchBackend.fetch`."""
         return await self._counted(self._inner.fetch(ids, deadline))
+
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`; looks are not searches, so nothing is counted."""
+        return await self._inner.watermark(deadline)
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; probes are not searches, so nothing is counted."""

@@ -13,6 +13,7 @@ from indexer.filtering import EVERYTHING, Filter
 from streams.change import StoredDocument
 from streams.document import DocumentId
 from streams.tracing import Tracer
+from streams.watermark import Watermark
 
 
 class TracedBackend:
@@ -59,6 +60,10 @@ class TracedBackend:
             found = await self._inner.fetch(ids, deadline)
             span.set_attribute("embed_search.documents", len(found))
             return found
+
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`; many requests share a look, which is a part of none."""
+        return await self._inner.watermark(deadline)
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; probes come often, and are no part of a request's work."""

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from api.errors import Behind, BreakerOpen
-from api.searching.waiting import wait_until_reached
+from api.searching.waiting import WatermarkWatch
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import DeadlineExceeded, IndexFault, InvalidQuery
@@ -54,14 +54,21 @@ class Fanout:
     """Asks backends, each of which keeps its deadline and raises nothing but `IndexFault`.
 
     Args:
+        watches: of these backends, by method.
         token: ask each backend only when its index has read this far.
         clock: a monotonic clock.
         on_outcome: told of each method.
     """
 
     def __init__(
-        self, token: Token | None = None, *, clock: Clock = time.monotonic, on_outcome: OnOutcome = nobody
+        self,
+        watches: Mapping[str, WatermarkWatch],
+        token: Token | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        on_outcome: OnOutcome = nobody,
     ) -> None:
+        self._watches = watches
         self._token = token
         self._clock = clock
         self._on_outcome = on_outcome
@@ -91,28 +98,24 @@ class Fanout:
         for method, backend in backends.items():
             is_last = len(outcomes) == len(backends) - 1
             share = deadline if is_last else deadline.within(deadline.remaining() / 2)
-            outcomes[method] = await self._told(method, backend, partial(backend.newest, limit, share, only), share)
+            outcomes[method] = await self._told(method, partial(backend.newest, limit, share, only), share)
             if outcomes[method].answer is not None:
                 break
         return outcomes
 
     async def _searched(self, method: str, backend: SearchBackend, query: Query) -> Outcome:
-        return await self._told(method, backend, partial(backend.search, query), query.deadline)
+        return await self._told(method, partial(backend.search, query), query.deadline)
 
-    async def _told(
-        self, method: str, backend: SearchBackend, ask: Callable[[], Awaitable[Answer]], deadline: Deadline
-    ) -> Outcome:
-        outcome = await self._outcome(backend, ask, deadline)
+    async def _told(self, method: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline) -> Outcome:
+        outcome = await self._outcome(method, ask, deadline)
         self._on_outcome(method, outcome)
         return outcome
 
-    async def _outcome(
-        self, backend: SearchBackend, ask: Callable[[], Awaitable[Answer]], deadline: Deadline
-    ) -> Outcome:
+    async def _outcome(self, method: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline) -> Outcome:
         began = self._clock()
         try:
             if self._token is not None:
-                await wait_until_reached(backend, self._token, deadline)
+                await self._watches[method].reached(self._token, deadline)
             answer = await ask()
             if self._token is not None and not answer.watermark.reached(self._token):
                 raise Behind("another generation went live, which has not read as far as the token")

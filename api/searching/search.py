@@ -18,6 +18,7 @@ from api.searching.highlighting import QueryHighlighter
 from api.searching.hydration import GoOn, Page, hydrate
 from api.searching.plan import SearchPlan
 from api.searching.presentation import present_results, relation, report
+from api.searching.waiting import WatermarkWatch
 from indexer.backend import Answer, Query, SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import InvalidQuery, OutOfMemory
@@ -53,6 +54,7 @@ class Searcher:
         clock: Clock = time.monotonic,
     ) -> None:
         self._backends = backends
+        self._watches = {method: WatermarkWatch(backend, clock=clock) for method, backend in backends.items()}
         self._admission = admission
         self._go_on = go_on
         self._highlighters = highlighters
@@ -124,7 +126,7 @@ class Searcher:
 
     async def _ask(self, plan: SearchPlan, deadline: Deadline, on_outcome: OnOutcome) -> dict[str, Outcome]:
         chosen = {method: self._backends[method] for method in plan.methods}
-        fanout = Fanout(plan.token, clock=self._clock, on_outcome=on_outcome)
+        fanout = Fanout(self._watches, plan.token, clock=self._clock, on_outcome=on_outcome)
         end = plan.offset + plan.limit
         if plan.query is None:
             return await fanout.first_newest(chosen, end, deadline, plan.only)

@@ -24,6 +24,7 @@ from indexer.segment.suspects import mark_suspect
 from indexer.segment.tombstones import Flags
 from streams.change import StoredDocument
 from streams.document import DocumentId
+from streams.watermark import Watermark
 
 C = TypeVar("C")
 
@@ -105,12 +106,13 @@ class SegmentedSearcher(ABC, Generic[C]):
             raise self._unavailable(exc) from exc
         return found
 
+    def watermark(self) -> Watermark:
+        """As `SearchBackend.watermark`."""
+        return self._current().manifest.watermark
+
     def stats(self) -> IndexStats:
         """As `SearchBackend.stats`."""
-        try:
-            snapshot = self._reader.current()
-        except GenerationUnusable as exc:
-            raise self._unavailable(exc) from exc
+        snapshot = self._current()
         size = sum(segment.entry.size_bytes for segment in snapshot.segments)
         return IndexStats(self._name, snapshot.documents, size, snapshot.manifest.watermark, self._created_at)
 
@@ -128,10 +130,7 @@ class SegmentedSearcher(ABC, Generic[C]):
 
     def dump(self) -> BlockingDump:
         """As `BlockingSearcher.dump`."""
-        try:
-            snapshot = self._reader.current()
-        except GenerationUnusable as exc:
-            raise self._unavailable(exc) from exc
+        snapshot = self._current()
         return BlockingDump(snapshot.manifest.watermark, self._dumped(snapshot))
 
     def verify(self) -> None:
@@ -185,6 +184,17 @@ class SegmentedSearcher(ABC, Generic[C]):
         except UnicodeDecodeError as exc:
             raise GenerationUnusable(f"{segment.file.path}: document {ordinal} cannot be read: {exc}") from exc
         return StoredDocument(document, stored.position)
+
+    def _current(self) -> Snapshot[C]:
+        """The newest snapshot.
+
+        Raises:
+            BackendUnavailable: it cannot be read now.
+        """
+        try:
+            return self._reader.current()
+        except GenerationUnusable as exc:
+            raise self._unavailable(exc) from exc
 
     def _unavailable(self, fault: GenerationUnusable) -> BackendUnavailable:
         """What the caller is told of a fault, and the writer too if it can be put right there."""

@@ -164,6 +164,16 @@ class SemanticBackend:
                 stored = map(_decoder.decode, row["stored"])
                 return {document.document.id: document for document in stored}
 
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """As `SearchBackend.watermark`; the embedder is not asked."""
+        while True:
+            target = (await self._targets(deadline, shown=False)).live
+            async with self._session(deadline, shown=False) as session:
+                await session.limit(deadline)
+                row = await self._read(session, target, target.positions)
+            if row is not None:
+                return positions_of(row)
+
     async def stats(self, deadline: Deadline) -> IndexStats:
         """As `SearchBackend.stats`; asks the embedder too, without which there is no search."""
         await self._ping_model(deadline)
@@ -274,10 +284,10 @@ class SemanticBackend:
         self._known = None
         return None
 
-    async def _targets(self, deadline: Deadline) -> Targets:
+    async def _targets(self, deadline: Deadline, *, shown: bool = True) -> Targets:
         """The generations as they were when they were looked at last."""
         if self._known is None:
-            async with self._session(deadline) as session:
+            async with self._session(deadline, shown=shown) as session:
                 await session.limit(deadline)
                 self._known = await look_up(session.connection, self._generation)
         if self._known is None:

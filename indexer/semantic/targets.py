@@ -34,6 +34,7 @@ class Target:
         is_small: whether all its passages are compared; as it was seen last.
         was_read: whether its tables were there.
         fetch: the statement that brings stored documents; takes their ids.
+        positions: the statement that brings the watermark.
         all_passages: the statement that brings the nearest documents of a small one; takes vector, depth and limit.
         index: the same, of one that is not small.
 
@@ -47,17 +48,18 @@ class Target:
         self.was_read = False
         self._row = _identity(row)
         stored = f"ARRAY(SELECT stored FROM {self.generation.documents} WHERE id = ANY($1))"  # noqa: S608 - a validated name
+        positions = f"(SELECT json_agg(w ORDER BY w.partition) FROM {self.generation.watermarks} w) AS positions"  # noqa: S608 - see above
         self.fetch = _within(role, f"{stored} AS stored")
-        self.all_passages = self._nearest(role, small=True)
-        self.index = self._nearest(role, small=False)
+        self.positions = _within(role, positions)
+        self.all_passages = self._nearest(role, positions, small=True)
+        self.index = self._nearest(role, positions, small=False)
 
     def has_role(self, row: Any) -> bool:  # noqa: ANN401 - see above
         """Whether it still had its role in the snapshot that a row of a statement comes from."""
         return _identity(row) == self._row
 
-    def _nearest(self, role: str, *, small: bool) -> str:
+    def _nearest(self, role: str, positions: str, *, small: bool) -> str:
         size = f"pg_relation_size('{self.generation.passages}'::regclass) AS size"
-        positions = f"(SELECT json_agg(w ORDER BY w.partition) FROM {self.generation.watermarks} w) AS positions"  # noqa: S608 - see above
         found = f"LATERAL ({nearest_sql(self.generation, small=small)}) AS found"
         return f"{_within(role, f'{size}, {positions}, found.*')} CROSS JOIN {found}"
 
@@ -107,7 +109,7 @@ async def look_up(connection: Any, name: str | None) -> Targets | None:  # noqa:
 
 
 def positions_of(row: Any) -> Watermark:  # noqa: ANN401 - see above
-    """The watermark in a row of a statement about the nearest documents."""
+    """The watermark in a row of a statement that brings the positions."""
     return watermark_of(_positions.decode(row["positions"] or "[]"))
 
 

@@ -139,6 +139,11 @@ class TantivySearcher:
                 found |= self._stored(searcher, wanted[start : start + _FETCH_BATCH])
         return found
 
+    def watermark(self) -> Watermark:
+        """As `SearchBackend.watermark`."""
+        with self._engine_faults():
+            return self._snapshot().watermark
+
     def stats(self) -> IndexStats:
         """As `SearchBackend.stats`."""
         with self._engine_faults():

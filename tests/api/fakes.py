@@ -48,7 +48,7 @@ class FakeBackend:
         self._refuse_disorder()
         self.documents = {hit.id: stored(hit.id) for hit in self.ranking}
         self.fault: BaseException | None = None
-        self.faulty = frozenset({"search", "newest", "count", "explain", "fetch", "stats"})
+        self.faulty = frozenset({"search", "newest", "count", "explain", "fetch", "watermark", "stats"})
         self.hang: frozenset[str] = frozenset()
         self.detail = ""
         self.read = read
@@ -106,6 +106,11 @@ class FakeBackend:
         self.fetched.append(list(ids))
         await self._begin("fetch", deadline)
         return {name: self.documents[name] for name in ids if name in self.documents}
+
+    async def watermark(self, deadline: Deadline) -> Watermark:
+        """What was read."""
+        await self._begin("watermark", deadline)
+        return self._watermark()
 
     async def stats(self, deadline: Deadline) -> IndexStats:
         """The state."""

@@ -120,6 +120,10 @@ class FakeSearcher:
         assert ids
         return {}
 
+    def watermark(self) -> Watermark:
+        """It has read nothing."""
+        return Watermark()
+
     def stats(self) -> IndexStats:
         """An empty index."""
         return IndexStats(self.generation, 0, 0, Watermark())

@@ -39,6 +39,6 @@ async def test_the_first_method_asked_for_the_newest_has_half_of_the_time() -> N
     """And each one after it half of the rest: a busy machine gets an answer, and one that hangs is passed by."""
     clock = Clock()
     backends = {name: HungBackend(clock) for name in ("bm25", "tantivy", "native", "semantic")}
-    outcomes = await Fanout(clock=clock).first_newest(backends, 10, Deadline.after(0.8, clock))
+    outcomes = await Fanout({}, clock=clock).first_newest(backends, 10, Deadline.after(0.8, clock))
     assert [round(backend.given, 6) for backend in backends.values()] == [0.4, 0.2, 0.1, 0.1]
     assert [outcome.status for outcome in outcomes.values()] == ["timeout"] * 4

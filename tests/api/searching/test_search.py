@@ -309,7 +309,7 @@ async def test_wait_for_answers_once_the_index_has_read_that_far() -> None:
     token = Token("documents", {0: 7}).encode()
     async with running(make_services({"bm25": backend})) as client:
         searching = asyncio.create_task(_search(client, wait_for=token, timeout_ms=5_000))
-        await backend.asked("stats", times=3)
+        await backend.asked("watermark", times=3)
         assert backend.searches == []
         backend.read = 7
         answer = await searching
@@ -319,11 +319,11 @@ async def test_wait_for_answers_once_the_index_has_read_that_far() -> None:
 async def test_wait_for_waits_for_an_index_that_cannot_be_read_yet() -> None:
     """An index that is being built, or whose database restarts, may still get there in time."""
     backend = FakeBackend(("a", 1.0), read=7)
-    backend.fail(BackendUnavailable("index bm25 was not built yet"), "stats")
+    backend.fail(BackendUnavailable("index bm25 was not built yet"), "watermark")
     token = Token("documents", {0: 7}).encode()
     async with running(make_services({"bm25": backend})) as client:
         searching = asyncio.create_task(_search(client, wait_for=token, timeout_ms=5_000))
-        await backend.asked("stats", times=3)
+        await backend.asked("watermark", times=3)
         backend.fault = None
         answer = await searching
     assert _ids(answer) == ["a"]
@@ -332,7 +332,7 @@ async def test_wait_for_waits_for_an_index_that_cannot_be_read_yet() -> None:
 async def test_wait_for_says_why_an_index_could_not_be_read_in_time() -> None:
     """The reason is the backend's own, and the others answer."""
     backends = {"bm25": FakeBackend(("a", 1.0), read=7), "semantic": FakeBackend(("b", 1.0), read=7)}
-    backends["semantic"].fail(BackendUnavailable("PostgreSQL does not answer"), "stats")
+    backends["semantic"].fail(BackendUnavailable("PostgreSQL does not answer"), "watermark")
     token = Token("documents", {0: 7}).encode()
     async with running(make_services(backends)) as client:
         answer = await _search(client, wait_for=token, timeout_ms=150)

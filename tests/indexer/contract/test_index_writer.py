@@ -24,6 +24,7 @@ async def test_nothing_is_visible_before_the_commit(writer: IndexWriter, backend
     assert await found(backend, "words") == ["a"]
     assert await newest(backend) == ["a"]
     assert set(await fetch(backend, ["a", "b"])) == {"a"}
+    assert (await backend.watermark(Deadline.after(SOON))).offsets == {0: 1}
     assert (await writer.watermark()).offsets == {0: 1}
 
 
@@ -35,6 +36,7 @@ async def test_data_and_watermark_appear_together(writer: IndexWriter, backend: 
     assert [hit.id for hit in answer.hits] == ["a"]
     assert answer.watermark == watermark_after(change)
     assert (await backend.stats(Deadline.after(SOON))).watermark == watermark_after(change)
+    assert await backend.watermark(Deadline.after(SOON)) == watermark_after(change)
     assert await writer.watermark() == watermark_after(change)
 
 
@@ -43,6 +45,7 @@ async def test_commit_without_changes_moves_the_watermark(writer: IndexWriter, b
     await writer.commit(Watermark(cluster="tests", offsets={0: 5, 3: 9}))
     assert (await writer.watermark()).offsets == {0: 5, 3: 9}
     assert (await backend.stats(Deadline.after(SOON))).watermark.offsets == {0: 5, 3: 9}
+    assert (await backend.watermark(Deadline.after(SOON))).offsets == {0: 5, 3: 9}
 
 
 async def test_upsert_replaces(writer: IndexWriter, backend: SearchBackend) -> None:

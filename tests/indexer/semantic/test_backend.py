@@ -131,6 +131,8 @@ async def test_before_the_index_is_built_the_backend_is_unavailable(backend: Sem
     """There is no pgvector, no schema and no table yet, and afterwards there is."""
     with pytest.raises(BackendUnavailable, match="was not built yet"):
         await ask(backend, FILES)
+    with pytest.raises(BackendUnavailable, match="was not built yet"):
+        await backend.watermark(soon())
 
 
 async def test_it_works_once_the_index_is_built(
@@ -162,6 +164,12 @@ async def test_the_live_generation_is_followed(
     assert await backend.fetch([DocumentId("a")], soon()) == {}
     assert await found(backend, FILES) == []
     assert (await backend.stats(soon())).generation == "g000002"
+    assert (await backend.watermark(soon())).offsets == {}
+
+
+async def read_of(backend: SemanticBackend) -> list[str]:
+    """What was read of the one document that is put, by the watermark."""
+    return ["a"] if (await backend.watermark(soon())).offsets == {0: 2} else []
 
 
 async def test_a_generation_that_is_gone_is_not_asked_again(
@@ -173,11 +181,11 @@ async def test_a_generation_that_is_gone_is_not_asked_again(
     questions: tuple[Callable[[], Awaitable[Collection[str]]], ...] = (
         lambda: found(backend, FILES),
         lambda: backend.fetch([DocumentId("a")], soon()),
+        lambda: read_of(backend),
     )
-    for ask_it in questions:
+    for number, ask_it in enumerate(questions, 1):
         assert list(await ask_it()) == ["a"]
-        live = await connection.fetchval("SELECT name FROM embed_search.generations WHERE live")
-        other = "g000002" if live == "g000001" else "g000003"
+        live, other = f"g{number:06}", f"g{number + 1:06}"
         for table in ("documents", "passages", "watermarks"):
             await connection.execute(f"CREATE TABLE embed_search.{other}_{table} AS TABLE embed_search.{live}_{table}")
         await connection.execute("UPDATE embed_search.generations SET name = $1", other)
@@ -209,7 +217,7 @@ async def statements_of(backend: SemanticBackend) -> list[str]:
     return said
 
 
-async def test_a_search_is_one_statement_and_so_are_its_documents(
+async def test_a_search_is_one_statement_and_so_are_its_documents_and_a_watermark(
     writer: SemanticWriter, backend: SemanticBackend
 ) -> None:
     """After the first: its hits, the watermark and the live generation come from one snapshot."""
@@ -219,9 +227,10 @@ async def test_a_search_is_one_statement_and_so_are_its_documents(
         answer = await backend.search(Query(FILES, 10, Deadline.after(20)))
         fetched = await backend.fetch([hit.id for hit in answer.hits], Deadline.after(20))
         assert (answer.watermark.offsets, answer.watermark.cluster) == ({0: 2}, "tests")
+        assert await backend.watermark(Deadline.after(20)) == answer.watermark
         assert list(fetched) == ["a"]
     await asyncio.sleep(0)  # asyncpg tells what was said a turn of the loop later
-    assert len(said) == 2
+    assert len(said) == 3
 
 
 @pytest.mark.parametrize("small", [True, False])

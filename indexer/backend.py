@@ -97,7 +97,7 @@ class IndexStats(msgspec.Struct, frozen=True):
 
     Attributes:
         generation: name of the live generation.
-        documents: how many documents it holds.
+        documents: how many documents it holds; or held some seconds ago, where it takes long to count them.
         size_bytes: what it takes on disk.
         watermark: how far it has read.
         created_at: when the generation was begun, seconds since the epoch; 0 where nobody knows.

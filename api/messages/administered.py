@@ -62,7 +62,7 @@ class IndexReport(msgspec.Struct, frozen=True):
         live: the generation that searches see.
         previous: the one that a rollback goes back to.
         candidates: those that wait for a promotion, are being filled, or were refused.
-        documents: in the live generation.
+        documents: in the live generation; of `semantic`, as they were counted some seconds ago where that takes long.
         size_bytes: of the live generation.
         watermark: how far it has read.
         lag: offsets left to read by partition, an upper bound.

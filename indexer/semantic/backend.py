@@ -26,6 +26,7 @@ from indexer.filtering import EVERYTHING, Filter
 from indexer.health import Component, ComponentDetails, HealthStatus
 from indexer.semantic.conditions import condition, values
 from indexer.semantic.counting import count_stored
+from indexer.semantic.document_count import DocumentCount
 from indexer.semantic.explaining import explain_nearness
 from indexer.semantic.nearest import (
     INDEX,
@@ -95,6 +96,7 @@ class SemanticBackend:
         self._models = QueryModels(embedder, metrics)
         self._generation = generation
         self._known: Targets | None = None
+        self._count = DocumentCount()
 
     def start_embedder(self) -> None:
         """Start the embedder in the running event loop, unless that was begun before.
@@ -178,7 +180,7 @@ class SemanticBackend:
         """As `SearchBackend.stats`; asks the embedder too, without which there is no search."""
         await self._ping_model(deadline)
         async with self._transaction(deadline, shown=False) as (connection, generation):
-            documents = await connection.fetchval(f"SELECT count(*) FROM {generation.documents}")  # noqa: S608 - a validated name
+            documents = await self._count.of(connection, generation)
             size = await connection.fetchval(
                 "SELECT pg_total_relation_size($1::regclass) + pg_total_relation_size($2::regclass)",
                 generation.documents,

@@ -15,7 +15,7 @@ from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded
 from indexer.filtering import Filter, label
 from indexer.registry import open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
-from indexer.semantic import SemanticBackend, SemanticWriter, nearest
+from indexer.semantic import SemanticBackend, SemanticWriter, document_count, nearest
 from infra.postgres.server import PostgresServer
 from infra.supervisor.ports import free_port
 from streams.document import DocumentId
@@ -231,6 +231,21 @@ async def test_a_search_is_one_statement_and_so_are_its_documents_and_a_watermar
         assert list(fetched) == ["a"]
     await asyncio.sleep(0)  # asyncpg tells what was said a turn of the loop later
     assert len(said) == 3
+
+
+async def test_a_count_that_takes_long_is_not_made_at_each_look(
+    writer: SemanticWriter, backend: SemanticBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health looks every second, and a count reads an index from end to end."""
+    monkeypatch.setattr(document_count, "CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr(document_count, "COUNTING_SHARE", 1e-9)
+    await put(writer, upsert("a", FILES, offset=1))
+    assert (await backend.stats(soon())).documents == 1
+    said = await statements_of(backend)
+    assert (await backend.stats(soon())).documents == 1
+    await asyncio.sleep(0)  # see above
+    assert said
+    assert not [each for each in said if "count(" in each]
 
 
 @pytest.mark.parametrize("small", [True, False])

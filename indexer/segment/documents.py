@@ -28,6 +28,7 @@ from indexer.segment.blocks import BLOCK_BYTES, RECENT, Block
 from indexer.segment.dictionary import ABSENT, Dictionary
 from indexer.segment.file import SectionWriter, SegmentFile, SegmentFileBuilder
 from indexer.segment.ids import IdRow
+from indexer.segment.recency import newest_ordinals
 from indexer.segment.tombstones import Flags
 from streams.change import Position, StoredDocument
 from streams.document import DocumentId
@@ -121,6 +122,11 @@ class StoredDocuments:
     def timestamps(self) -> npt.NDArray[np.int64]:
         """Of the records, milliseconds since the epoch, by ordinal, int64."""
         return self._timestamps.whole()
+
+    @cached_property
+    def newest(self) -> npt.NDArray[np.uint32]:
+        """Ordinals of documents that are newer than all others, as `newest_ordinals` has it."""
+        return newest_ordinals(self.timestamps)
 
     def id_row(self) -> IdRow:
         """Where the ids lie, for kernels, which check what they read; valid as long as this object is."""

@@ -17,8 +17,8 @@ from indexer.generation import Generation
 from indexer.segment.counting import count_values
 from indexer.segment.documents import hash_ids
 from indexer.segment.engine import Segment, SegmentEngine
+from indexer.segment.newest import newest_hits
 from indexer.segment.pages import SegmentDamaged
-from indexer.segment.ranking import Matches, best_hits
 from indexer.segment.snapshot import Snapshot, SnapshotReader
 from indexer.segment.suspects import mark_suspect
 from indexer.segment.tombstones import Flags
@@ -63,9 +63,8 @@ class SegmentedSearcher(ABC, Generic[C]):
         deadline.check()
         try:
             snapshot = self._reader.current()
-            matches = [_by_time(segment, only) for segment in snapshot.segments]
-            total = sum(len(each.ordinals) for each in matches)
-            return Answer(best_hits(matches, limit), total, snapshot.manifest.watermark)
+            hits, total = newest_hits(snapshot.segments, limit, only)
+            return Answer(hits, total, snapshot.manifest.watermark)
         except GenerationUnusable as exc:
             raise self._unavailable(exc) from exc
 
@@ -226,9 +225,3 @@ def _located(snapshot: Snapshot[C], ids: Sequence[DocumentId]) -> Iterator[tuple
         for place, ordinal in segment.documents.find(ids, hashes):
             if segment.is_live(ordinal):
                 yield place, segment, ordinal
-
-
-def _by_time(segment: Segment[C], only: Filter) -> Matches:
-    passing = segment.passing(only)
-    ordinals = np.arange(len(segment.documents)) if passing is None else np.flatnonzero(passing)
-    return Matches(segment.documents, ordinals, segment.documents.timestamps[ordinals].astype(np.float64))

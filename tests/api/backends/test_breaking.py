@@ -10,6 +10,7 @@ import pytest
 from api.backends.breaking import MethodBreaker
 from api.backends.guarded import MAX_CALLS
 from indexer.backend import SearchBackend
+from indexer.deadline import Deadline
 from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.generation import open_or_create_live
 from indexer.threaded import LiveSearcher, ThreadedBackend
@@ -64,6 +65,31 @@ async def test_what_keeps_failing_is_not_called_any_more(fault: BaseException) -
     assert samples["embed_search_breaker_state", (("method", "bm25"),)] == 0
     assert samples["embed_search_requests_total", (("method", "native"), ("status", "open"))] == 5
     assert samples["embed_search_duration_seconds_count", (("method", "native"),)] == ENOUGH
+
+
+async def test_looks_at_how_far_it_has_read_do_not_hide_that_searches_fail() -> None:
+    """Those who wait for a token look often, and a backend may know its watermark and find nothing."""
+    backends = _backends()
+    backends["native"].fail(BackendUnavailable("away"), "search")
+    services = make_services(backends, timeout_ms=60_000)
+    async with running(services) as client:
+        for _ in range(ENOUGH):
+            for _ in range(3):
+                await services.backends["native"].watermark(Deadline.after(60))
+            await _search(client)
+        assert await _state(client) == "open"
+
+
+async def test_looks_that_fail_are_failures() -> None:
+    """Who cannot say how far it has read cannot search either."""
+    backends = _backends()
+    backends["native"].fail(BackendUnavailable("away"), "watermark")
+    services = make_services(backends, timeout_ms=60_000)
+    async with running(services) as client:
+        for _ in range(ENOUGH):
+            with pytest.raises(BackendUnavailable, match="away"):
+                await services.backends["native"].watermark(Deadline.after(60))
+        assert await _state(client) == "open"
 
 
 async def test_what_hangs_is_not_called_any_more() -> None:

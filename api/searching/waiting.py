@@ -6,13 +6,13 @@ wait for an index, it is looked at once for all of them, and no more often than 
 
 import asyncio
 import time
-from contextvars import Context
 from typing import Final
 
 from api.errors import Behind
 from indexer.backend import SearchBackend
 from indexer.deadline import Clock, Deadline
 from indexer.errors import BackendUnavailable, DeadlineExceeded, IndexFault
+from indexer.health import Check
 from streams.watermark import Token, Watermark
 
 FIRST_PAUSE_SECONDS: Final = 0.01
@@ -35,9 +35,7 @@ class WatermarkWatch:
 
     def __init__(self, backend: SearchBackend, *, clock: Clock = time.monotonic) -> None:
         self._backend = backend
-        self._clock = clock
-        self._look: asyncio.Task[Watermark | IndexFault] | None = None
-        self._looked_at = 0.0
+        self._check = Check(self._look, seconds=LOOK_SECONDS, kept_seconds=LOOK_AGAIN_SECONDS, clock=clock)
 
     async def reached(self, token: Token, deadline: Deadline) -> None:
         """Return once the index's snapshots hold everything the token stands for.
@@ -61,28 +59,24 @@ class WatermarkWatch:
 
     async def _obstacle(self, token: Token, deadline: Deadline) -> IndexFault | None:
         """Why the token is not reached; None when it is."""
-        look = self._shared_look()
-        await asyncio.wait({look}, timeout=deadline.remaining())
-        if not look.done():
-            raise DeadlineExceeded("the index did not say in time how far it has read")
-        seen = look.result()
-        if isinstance(seen, BackendUnavailable):
-            return seen
-        if isinstance(seen, IndexFault):
-            raise seen
-        return None if seen.reached(token) else Behind("the index has not read as far as the token in time")
-
-    def _shared_look(self) -> "asyncio.Task[Watermark | IndexFault]":
-        """The look that is under way, or ended a moment ago, or else another one."""
-        look = self._look
-        if look is None or (look.done() and self._clock() - self._looked_at >= LOOK_AGAIN_SECONDS):
-            self._look = look = asyncio.create_task(self._seen(), context=Context())  # nobody's, and in nobody's trace
-        return look
-
-    async def _seen(self) -> Watermark | IndexFault:
         try:
-            return await self._backend.watermark(Deadline.after(LOOK_SECONDS, self._clock))
+            async with asyncio.timeout(deadline.remaining()):
+                seen = await self._check.result()
+        except TimeoutError:
+            raise DeadlineExceeded("the index did not say in time how far it has read") from None
+        match seen:
+            case Watermark():
+                return None if seen.reached(token) else Behind("the index has not read as far as the token in time")
+            case BackendUnavailable():
+                return seen
+            case IndexFault():
+                raise seen
+            case _:
+                raise DeadlineExceeded(seen)
+
+    async def _look(self, deadline: Deadline) -> Watermark | IndexFault:
+        """What was seen, or the fault itself: whether it is waited for depends on its kind."""
+        try:
+            return await self._backend.watermark(deadline)
         except IndexFault as exc:
             return exc
-        finally:
-            self._looked_at = self._clock()

@@ -21,7 +21,7 @@ Look = Callable[[Deadline], Awaitable[T]]
 
 
 class Check(Generic[T]):
-    """Looks at one thing, one look at a time, and keeps for a second what was seen.
+    """Looks at one thing, one look at a time, and keeps what was seen for a while.
 
     A look that is late goes on by itself: those who ask are told so when its deadline has passed, at once from then
     on, and it is not begun anew before it has ended.
@@ -29,12 +29,21 @@ class Check(Generic[T]):
     Args:
         look: looks.
         seconds: until the deadline of a look.
+        kept_seconds: for how long what was seen is not looked at again.
         clock: a monotonic clock.
     """
 
-    def __init__(self, look: Look[T], *, seconds: float = PROBE_SECONDS, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self,
+        look: Look[T],
+        *,
+        seconds: float = PROBE_SECONDS,
+        kept_seconds: float = KEPT_SECONDS,
+        clock: Clock = time.monotonic,
+    ) -> None:
         self._look = look
         self._seconds = seconds
+        self._kept_seconds = kept_seconds
         self._clock = clock
         self._looking: asyncio.Task[T | str] | None = None
         self._began = 0.0
@@ -42,8 +51,8 @@ class Check(Generic[T]):
         self._seen_at = float("-inf")
 
     async def result(self) -> T | str:
-        """What was seen no longer than a second ago, or the reason why nothing was."""
-        if self._clock() - self._seen_at <= KEPT_SECONDS:
+        """What was seen no longer ago than it is kept, or the reason why nothing was."""
+        if self._clock() - self._seen_at <= self._kept_seconds:
             return self._seen
         if self._looking is None or self._looking.done():
             self._began = self._clock()

@@ -59,7 +59,7 @@ _GATHERING: Final = 0.2
 _CROWDED: Final = 0.5
 """until from this part on most of those that wait would do so in vain,"""
 
-_CROWDED_SECONDS: Final = 0.05
+_CROWDED_SECONDS: Final = 0.04
 """and wait no longer than this. Below, a queue may stand, which loses nobody as long as it does not grow (B. Maurer,
 Fail at scale, 2015, has it the other way about: there one that stands is a crowd). It becomes shorter by and by: with
 all the patience where less than a half were refused, and this where more were, a fiftieth of the refusals came late at
@@ -109,6 +109,11 @@ class Bulkhead:
     def pressure(self) -> float:
         """How many wait for their turn, as a part of those that may run; 1 at most."""
         return min(1.0, len(self._queue) / self._limit)
+
+    @property
+    def crowd(self) -> float:
+        """How far more come than can be answered, by how many of the latest were refused: 0 to 1."""
+        return min(1.0, max(0.0, (self._latest.refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
 
     @property
     def limit(self) -> int:
@@ -164,7 +169,7 @@ class Bulkhead:
             raise self._overloaded()
 
     def _patience(self, patience: float) -> float:
-        crowd = min(1.0, max(0.0, (self._latest.refused_part - _GATHERING) / (_CROWDED - _GATHERING)))
+        crowd = self.crowd
         patience = max(0.0, patience)  # its time may have passed already
         return math.pow(patience, 1 - crowd) * math.pow(min(patience, _CROWDED_SECONDS), crowd)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.access.admission import Bulkhead
-from api.access.pace import LATE_SECONDS, LEAST, SAMPLE_SECONDS, SAMPLES, next_limit, paced
+from api.access.pace import LATE_SECONDS, LEAST, SAMPLE_SECONDS, SAMPLES, deciding, next_limit, paced
+from api.errors import Overloaded
 from streams.metrics import Metrics
 
 MOST = 32
@@ -37,6 +38,12 @@ def test_a_limit_falls_to_below_what_runs() -> None:
     assert next_limit(MOST, MOST, LATE, 8) == 6
     assert next_limit(MOST, MOST, LATE, 0) == LEAST
     assert next_limit(1, 1, LATE, 1) == 1
+
+
+def test_the_more_come_the_longer_is_the_delay_that_decides() -> None:
+    """A queue that comes and goes does no harm, except to those that are to be refused at once."""
+    delays = [0.02, 0.0, 0.03, 0.01]
+    assert [deciding(delays, crowd) for crowd in (0.0, 0.4, 0.6, 1.0)] == [0.0, 0.01, 0.02, 0.03]
 
 
 @pytest.mark.alone
@@ -74,6 +81,33 @@ async def test_searches_that_only_wait_lower_nothing() -> None:
             group.create_task(_wait(bulkhead, 3 * SAMPLES * SAMPLE_SECONDS))
         await _until_running(bulkhead, MOST)
     assert bulkhead.limit == MOST
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("crowded", [False, True])
+async def test_in_a_crowd_a_loop_that_is_late_now_and_then_lowers_the_limit(*, crowded: bool) -> None:
+    """Else it stays: one timer of four is late, and the others are not."""
+    bulkhead = Bulkhead("searches", MOST, 0, Metrics())
+    ended = asyncio.Event()
+    looks = 12
+
+    async def search() -> None:
+        async with bulkhead.turn("address 192.0.2.1", 60):
+            await ended.wait()
+
+    async with paced(bulkhead, Metrics()), asyncio.TaskGroup() as group:
+        for _ in range(MOST):
+            group.create_task(search())
+        await _until_running(bulkhead, MOST)
+        for _ in range(looks):
+            for _ in range(100 if crowded else 0):
+                with pytest.raises(Overloaded):
+                    bulkhead.refuse_if_full("address 192.0.2.1", 0.5)
+            assert bulkhead.crowd == float(crowded)
+            await asyncio.sleep(SAMPLES * SAMPLE_SECONDS)
+            time.sleep(SAMPLE_SECONDS)
+        assert (bulkhead.limit < MOST) == crowded
+        ended.set()
 
 
 async def _wait(bulkhead: Bulkhead, seconds: float) -> None:

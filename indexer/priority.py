@@ -17,8 +17,11 @@ _AGAIN_SECONDS: Final = 0.11
 """The kernel takes one such wish in a tenth of a second, from all processes that are not root."""
 _TRIES: Final = 50
 
+_MOST: Final = 19
+"""Niceness, of the lowest priority."""
 
-def step_back(niceness: int = 0) -> None:
+
+def step_back(niceness: int = 0, *, further: bool = False) -> None:
     """Let others go first, from now on: this process, those that it starts, and its session if it leads one.
 
     A process starts as far back as the one that started it, and a session does not: it follows the process here.
@@ -26,8 +29,10 @@ def step_back(niceness: int = 0) -> None:
 
     Args:
         niceness: 0 to 19, as of `nice(1)`.
+        further: whether that is counted from where this process stands already.
     """
-    niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, 0))
+    present = os.getpriority(os.PRIO_PROCESS, 0)
+    niceness = min(_MOST, present + niceness) if further else max(niceness, present)
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if sys.platform == "linux" and os.getsid(0) == os.getpid():
         _session_steps_back(niceness)

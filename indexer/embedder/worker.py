@@ -47,6 +47,10 @@ _SELF_TEST: Final = ("how to read a file line by line", "a circuit breaker stops
 _MIN_SELF_COSINE: Final = 0.999
 _UNIT_TOLERANCE: Final = 1e-3
 
+_STEPS_BACK: Final = 5
+"""Further than whoever embeds with it. Embedding is most of what a search computes, and what it can do without: where
+processors are short, whoever takes requests, and answers or refuses them, goes first."""
+
 Vector = npt.NDArray[np.float32]
 
 
@@ -122,7 +126,7 @@ def main() -> None:
     """Serve one model over standard input and output until the parent closes them."""
     arguments = _arguments()
     die_with(arguments.parent)
-    step_back()  # as far as whoever embeds with it
+    step_back(_STEPS_BACK, further=True)
     requests, responses = _take_streams()
     try:
         model = Model(arguments.model, threads=arguments.threads)

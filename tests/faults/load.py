@@ -102,7 +102,7 @@ class Load:
 @contextmanager
 def load(
     ports: Sequence[int],
-    bodies: Sequence[str],
+    bodies: Sequence[str] | Sequence[bytes],
     *,
     rate: float,
     seconds: float,
@@ -110,9 +110,11 @@ def load(
     patience_seconds: float = 10.0,
     clients: int = 0,
     headers: Mapping[str, str] = MappingProxyType({}),
+    address: str | None = None,
 ) -> Iterator[Load]:
-    """Send requests while the block runs, or until they are all sent."""
-    plan = Plan(tuple(ports), path, tuple(bodies), rate, seconds, patience_seconds, clients, dict(headers))
+    """Send requests while the block runs, or until they are all sent; arguments as of `Plan`."""
+    as_sent = tuple(body.encode() if isinstance(body, str) else body for body in bodies)
+    plan = Plan(tuple(ports), path, as_sent, rate, seconds, patience_seconds, clients, dict(headers), address)
     with tempfile.TemporaryDirectory(prefix="embed-search-load-") as folder:
         seen = Path(folder) / "seen"
         command = [sys.executable, "-m", "tests.faults.client", str(seen)]

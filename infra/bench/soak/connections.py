@@ -26,10 +26,12 @@ class Connections:
 
     Args:
         port: of the server.
+        address: of this machine that they come from; None for the usual one.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str | None = None) -> None:
         self._port = port
+        self._from = None if address is None else (address, 0)
         self._kept = deque[_Connection]()
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
@@ -51,7 +53,8 @@ class Connections:
             except Cut as exc:
                 if not exc.stale:
                     raise
-        return await self._exchange(await asyncio.open_connection(LOOPBACK, self._port), request, reused=False)
+        opened = await asyncio.open_connection(LOOPBACK, self._port, local_addr=self._from)
+        return await self._exchange(opened, request, reused=False)
 
     def close(self) -> None:
         """Close those that nothing is asked over."""

@@ -25,8 +25,8 @@ DIFFERENT = 20_000
 PUBLISHED_PER_SECOND = 5
 GOODPUT_SHARE = 0.8
 WHOLE_SHARE = 0.5
-"""Of the answers of all methods: on two cores, which send the searches too, to send and to refuse those that are too many
-takes a fifth of the processor, and some are answered without what takes long."""
+"""Of the answers of all methods. On two cores, which send the searches too, to send and to refuse those that are too
+many takes a fifth of the processor, and some are answered without what takes long."""
 
 REFUSED_WITHIN_SECONDS = 0.1
 GROWTH_MB = 100

@@ -61,6 +61,10 @@ class _LocalEngines(Mapping[str, LocalEngine]):
 
 LOCAL_ENGINES: Final = _LocalEngines()
 
+QUERIES_STEP_BACK: Final = 5
+"""Niceness of what embeds queries, further than the API. Embedding is most of what a search computes, and what it can
+do without: where processors are short, whoever takes requests, and answers or refuses them, goes first."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -131,7 +135,8 @@ def open_backend(
     Its caches are emptied when memory is short.
     """
     if index == SEMANTIC:
-        backend = SemanticBackend(_database_url(settings), _embedder(settings), metrics, tracer=tracer)
+        options = msgspec.structs.replace(_embedder(settings), steps_back=QUERIES_STEP_BACK)
+        backend = SemanticBackend(_database_url(settings), options, metrics, tracer=tracer)
         memory.add_cache(backend.clear_caches)
         backend.start_embedder()
         return backend

@@ -47,10 +47,6 @@ _SELF_TEST: Final = ("how to read a file line by line", "a circuit breaker stops
 _MIN_SELF_COSINE: Final = 0.999
 _UNIT_TOLERANCE: Final = 1e-3
 
-_STEPS_BACK: Final = 5
-"""Further than whoever embeds with it. Embedding is most of what a search computes, and what it can do without: where
-processors are short, whoever takes requests, and answers or refuses them, goes first."""
-
 Vector = npt.NDArray[np.float32]
 
 
@@ -126,7 +122,7 @@ def main() -> None:
     """Serve one model over standard input and output until the parent closes them."""
     arguments = _arguments()
     die_with(arguments.parent)
-    step_back(_STEPS_BACK, further=True)
+    step_back(arguments.steps_back, further=True)
     requests, responses = _take_streams()
     try:
         model = Model(arguments.model, threads=arguments.threads)
@@ -166,6 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="embed-search embedder")
     parser.add_argument("model", type=Path)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--steps-back", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     return parser.parse_args()
 

@@ -33,10 +33,12 @@ class EmbedderOptions(msgspec.Struct, frozen=True):
     Attributes:
         model: path of the GGUF file.
         threads: how many it computes with.
+        steps_back: niceness that it has, further than whoever starts it.
     """
 
     model: Path
     threads: int = 1
+    steps_back: int = 0
 
 
 class WorkerLife:
@@ -55,7 +57,8 @@ class WorkerLife:
     async def spawn(cls, options: EmbedderOptions) -> "WorkerLife":
         """Start the process, in a session of its own: the system shares processors out among sessions."""
         command = [sys.executable, "-P", "-m", "indexer.embedder.worker", str(options.model)]
-        command += ["--threads", str(options.threads), "--parent", str(os.getpid())]
+        command += ["--threads", str(options.threads), "--steps-back", str(options.steps_back)]
+        command += ["--parent", str(os.getpid())]
         pipe = asyncio.subprocess.PIPE
         try:
             return cls(

@@ -33,7 +33,7 @@ from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.priority import session_niceness, step_back
 async def tell():
     step_back(7)
-    embedder = await EmbedderProcess.start(EmbedderOptions(Path(sys.argv[1])))
+    embedder = await EmbedderProcess.start(EmbedderOptions(Path(sys.argv[1]), steps_back=int(sys.argv[2])))
     pid = embedder.pid
     print(pid, os.getsid(pid), os.getpriority(os.PRIO_PROCESS, pid), session_niceness(pid))
     await embedder.close()
@@ -70,14 +70,15 @@ async def killed(embedder: EmbedderProcess) -> int:
     return pid
 
 
-async def test_it_has_a_share_of_the_processors_to_itself(model_path: Path) -> None:
-    """Linux shares them out among sessions; and one that embeds steps back further than whoever it embeds for."""
-    command = [sys.executable, "-c", _STEPPED_BACK, str(model_path)]
+@pytest.mark.parametrize(("further", "in_all"), [(0, "7"), (5, "12")])
+async def test_it_has_a_share_of_the_processors_to_itself(model_path: Path, further: int, in_all: str) -> None:
+    """Linux shares them out among sessions; and it steps back as far as whoever it embeds for, or further."""
+    command = [sys.executable, "-c", _STEPPED_BACK, str(model_path), str(further)]
     told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
     pid, session, niceness, of_session = told.stdout.split()
     assert session == pid
-    assert niceness == "12"
-    assert of_session in {"None", "12"}
+    assert niceness == in_all
+    assert of_session in {"None", in_all}
 
 
 async def test_the_model_is_described(embedder: EmbedderProcess, model_path: Path) -> None:

@@ -13,7 +13,7 @@ from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.filtering import Filter, label
-from indexer.registry import open_backend
+from indexer.registry import QUERIES_STEP_BACK, open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic import SemanticBackend, SemanticWriter, document_count, nearest
 from infra.postgres.server import PostgresServer
@@ -354,6 +354,21 @@ async def test_vectors_of_queries_are_given_up_when_memory_is_short(
         await memory.relieve()
     await backend.close()
     assert embedded == [1, 2]
+
+
+async def test_what_embeds_queries_steps_back(
+    writer: SemanticWriter, database_dsn: str, model_path: Path, tmp_path: Path
+) -> None:
+    """For whoever takes requests and answers them: a search can do without vectors."""
+    await put(writer, upsert("w", WEATHER, offset=1))
+    own = tmp_path / "own.gguf"  # by which its process is told from others
+    own.symlink_to(model_path)
+    settings = Settings.model_validate({"database_url": database_dsn, "model_path": own}, by_name=True)
+    backend = open_backend(SEMANTIC, settings, Metrics(), MemoryGuard(MemoryLimit(100, "test", lambda: 0)))
+    assert [hit.id for hit in (await backend.search(Query("forecast", 10, soon()))).hits] == ["w"]
+    niceness = [child.nice() for child in psutil.Process().children() if str(own) in child.cmdline()]
+    await backend.close()
+    assert niceness == [min(19, psutil.Process().nice() + QUERIES_STEP_BACK)]
 
 
 async def test_a_search_does_not_wait_for_the_embedder(

@@ -15,6 +15,8 @@ ATTACKER = "127.0.0.2"
 """The address from which bombs come: without keys, clients are told apart by that."""
 
 LEAST_OFTEN = 10
+"""That each bomb must have been thrown."""
+
 REFUSALS = frozenset({400, 413, 422})
 
 

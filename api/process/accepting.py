@@ -2,9 +2,8 @@
 
 Workers share one listener, and all are told of a connection. Whoever is quickest would take it, which is whoever has
 the least to do in that moment: with few clients that keep their connections, one worker had all of them, and the others
-none. So a worker that has more than another one leaves a connection to that, for some milliseconds. A few are taken at
-a time: with hundreds that come at once, those that are there already would wait for them all, and with one in each
-round of a busy event loop, which may take 50 ms, the hundredth of them would wait for seconds.
+none. So a worker that has more than another one leaves a connection to that, for some milliseconds. One connection is
+taken at a time: with hundreds that come at once, those that are there already would wait for them all.
 """
 
 import asyncio
@@ -34,9 +33,6 @@ LEFT_TIMES: Final = 8
 MORE: Final = 1.25
 """A worker has more than another from so many times its connections on: of few, each one counts, and hundreds that come
 at once are not taken two by two."""
-
-AT_ONCE: Final = 16
-"""Connections that are taken in one round of the event loop at most; one takes a tenth of a millisecond."""
 
 ALIVE_SECONDS: Final = 1.0
 """A worker that was not heard of for longer hangs, or is gone."""
@@ -176,13 +172,11 @@ class Acceptor:
         self._loop.add_reader(self._listener.fileno(), self._readable)
 
     def _readable(self) -> None:
-        for _ in range(AT_ONCE):
-            if self._connections.is_more_than_another():
-                self._loop.remove_reader(self._listener.fileno())
-                self._timer = self._loop.call_later(LEFT_SECONDS, self._look_again)
-                return
-            if not self._accept():
-                return
+        if self._connections.is_more_than_another():
+            self._loop.remove_reader(self._listener.fileno())
+            self._timer = self._loop.call_later(LEFT_SECONDS, self._look_again)
+        else:
+            self._accept()
 
     def _look_again(self) -> None:
         self._left += 1
@@ -194,24 +188,22 @@ class Acceptor:
             self._listen()
             self._accept()
 
-    def _accept(self) -> bool:
-        """Take one, and say whether there was one to be had."""
+    def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False  # another one has taken it, or the client is gone
+            return  # another one has taken it, or the client is gone
         except OSError as exc:
             if exc.errno not in _SHORTAGES:
                 raise
             _log.warning("connections cannot be taken for a moment", reason=exc.strerror)
             self._loop.remove_reader(self._listener.fileno())
             self._timer = self._loop.call_later(_SHORTAGE_SECONDS, self._listen)
-            return False
+            return
         self._connections.made()
         opening = self._loop.create_task(self._open(connection))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
-        return True
 
     async def _open(self, connection: socket.socket) -> None:
         protocol = self._factory()

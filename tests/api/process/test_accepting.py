@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import itertools
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from api.process.accepting import ALIVE_SECONDS, AT_ONCE, LEFT_SECONDS, LEFT_TIMES, MORE, Acceptor, Connections
+from api.process.accepting import ALIVE_SECONDS, LEFT_SECONDS, LEFT_TIMES, MORE, Acceptor, Connections
 from tests.system.waiting import until
 
 CLIENTS = 12
@@ -117,25 +116,6 @@ async def test_a_connection_that_no_other_takes_is_taken(listener: socket.socket
         await connect(listener, stack)  # as it would be if the last one had not been left to others
         await taken_by_all([worker], 2)
     idle.close()
-
-
-async def test_a_few_are_taken_in_each_round_of_the_loop(listener: socket.socket) -> None:
-    """With one in each, hundreds that come at once to a busy loop would wait for seconds; with all, others would."""
-    listener.listen(4 * AT_ONCE)
-    loop, taken_after = asyncio.get_running_loop(), [0]
-    alone = Connections(None, "80", "alone")
-
-    def count_round() -> None:
-        taken_after.append(alone.open)
-        loop.call_soon(count_round)
-
-    async with AsyncExitStack() as stack:
-        for _ in range(4 * AT_ONCE):
-            await connect(listener, stack)
-        worker = await stack.enter_async_context(accepting(listener, alone))
-        loop.call_soon(count_round)
-        await taken_by_all([worker], 4 * AT_ONCE)
-    assert max(later - earlier for earlier, later in itertools.pairwise(taken_after)) == AT_ONCE
 
 
 async def test_a_shortage_passes(listener: socket.socket) -> None:

@@ -17,8 +17,8 @@ _AGAIN_SECONDS: Final = 0.11
 """The kernel takes one such wish in a tenth of a second, from all processes that are not root."""
 _TRIES: Final = 50
 
-_MOST: Final = 19
-"""Niceness, of the lowest priority."""
+LOWEST_PRIORITY: Final = 19
+"""As a niceness: whoever else wants the processor goes first."""
 
 
 def step_back(niceness: int = 0, *, further: bool = False) -> None:
@@ -32,7 +32,7 @@ def step_back(niceness: int = 0, *, further: bool = False) -> None:
         further: whether that is counted from where this process stands already.
     """
     present = os.getpriority(os.PRIO_PROCESS, 0)
-    niceness = min(_MOST, present + niceness) if further else max(niceness, present)
+    niceness = min(LOWEST_PRIORITY, present + niceness) if further else max(niceness, present)
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if sys.platform == "linux" and os.getsid(0) == os.getpid():
         _session_steps_back(niceness)

@@ -4,13 +4,11 @@ import contextlib
 import os
 from collections.abc import Callable
 from threading import Event, Thread, get_native_id
-from typing import Final
 
 import structlog
 
 from indexer.errors import GenerationUnusable
-
-_LOWEST_PRIORITY: Final = 19
+from indexer.priority import LOWEST_PRIORITY
 
 GoOn = Callable[[], None]
 """To be called often, between two reads of a chunk or a page; raises to stop."""
@@ -64,7 +62,7 @@ class Scrub:
 
     def _run(self, look: Look) -> None:
         with contextlib.suppress(OSError):  # Linux gives every thread a priority of its own
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), _LOWEST_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, get_native_id(), LOWEST_PRIORITY)
         try:
             look(self._go_on)
         except GenerationUnusable as exc:

@@ -10,7 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from indexer.priority import step_back
+from indexer.priority import LOWEST_PRIORITY, step_back
 from indexer.query_sample import QuerySample
 from indexer.rebuild.options import GateBounds, Promotion
 from indexer.rebuild.phases import RebuildRecord
@@ -28,9 +28,6 @@ from infra.rebuild.work import Rebuild
 from infra.verification.address import TopicAddress
 from streams.logs import configure_logs
 from streams.settings import METHODS, SEMANTIC, Settings, load_settings
-
-_NICENESS: Final = 19
-"""Searches go first, with all of the processor that they want."""
 
 _defaults: Final = GateBounds()
 
@@ -69,7 +66,7 @@ def rebuild_command(  # noqa: PLR0913 - the options of a command
     indexers. Exit status 1 if a generation is refused; it stays, not live, until the next rebuild.
     """
     lead_own_session()
-    step_back(_NICENESS)
+    step_back(LOWEST_PRIORITY)  # searches have all of the processor that they want
     settings = load_settings(model_path=model)
     configure_logs("warning")
     if model is not None and not {SEMANTIC, "all"} & set(names):

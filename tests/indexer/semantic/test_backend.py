@@ -13,6 +13,7 @@ from indexer.deadline import Deadline
 from indexer.embedding import EmbedderOptions, EmbedderProcess
 from indexer.errors import BackendStarting, BackendUnavailable, DeadlineExceeded, InvalidQuery
 from indexer.filtering import Filter, label
+from indexer.priority import LOWEST_PRIORITY
 from indexer.registry import QUERIES_STEP_BACK, open_backend
 from indexer.resources import MemoryGuard, MemoryLimit
 from indexer.semantic import SemanticBackend, SemanticWriter, document_count, nearest
@@ -368,7 +369,7 @@ async def test_what_embeds_queries_steps_back(
     assert [hit.id for hit in (await backend.search(Query("forecast", 10, soon()))).hits] == ["w"]
     niceness = [child.nice() for child in psutil.Process().children() if str(own) in child.cmdline()]
     await backend.close()
-    assert niceness == [min(19, psutil.Process().nice() + QUERIES_STEP_BACK)]
+    assert niceness == [min(LOWEST_PRIORITY, psutil.Process().nice() + QUERIES_STEP_BACK)]
 
 
 async def test_a_search_does_not_wait_for_the_embedder(
